@@ -1,0 +1,122 @@
+"""What the flow decides: the state of a shard's series at one instant, and its alerts.
+
+A `Decision` is all that a sink gets: `/metrics`, Alertmanager, the terminal and the backtest's
+report are made from it alone.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class SeriesKey(NamedTuple):
+    """One budget: an objective (`Objective.id`) and its group's values, in the order of `by`.
+
+    `group` is None for the sum over all groups of an objective that has `by`; such a series has
+    no alerts of its own. An objective without `by` has one series, with the empty group.
+    """
+
+    objective: str
+    group: tuple[str, ...] | None
+
+
+class SliceCount(NamedTuple):
+    """A value, or a pair of values, that is over-represented among an alert's bad events.
+
+    Attributes:
+        values: (dimension, value) once or twice, such as `(("span.gen_ai.request.model", "m1"),)`.
+        bad: bad events with these values.
+        total: all events with these values.
+        lift: share among the bad divided by share among all.
+    """
+
+    values: tuple[tuple[str, str], ...]
+    bad: int
+    total: int
+    lift: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A firing or ended alert. Its identity is (series, severity, name): everything else may change.
+
+    Attributes:
+        kind: `burn` for burn-rate tiers; `budget` when a share of the budget is consumed.
+        severity: `page` or `ticket`; `info` for `budget`.
+        starts_at: Unix seconds of the decision that fired it.
+        ends_at: Unix seconds of the decision that ended it, or None while it fires.
+        short: seconds of the firing tier's short window (0 for `budget`).
+        long: seconds of its long window (0 for `budget`).
+        burn_short: burn rate in the short window now, or at the end.
+        burn_long: burn rate in the long window.
+        factor: the burn rate that both windows exceeded.
+        budget_remaining: signed share of the period's budget that is left.
+        exhausted_in: seconds until the budget is gone at the long window's burn rate; None when never.
+        consumed: for `budget`, the level reached (0.5, 0.8 or 1.0).
+        slices: the burning slices, best first.
+        errors: (error type, count) among the bad events, most first.
+        trace_ids: hex ids of a few bad events.
+    """
+
+    series: SeriesKey
+    kind: Literal["burn", "budget"]
+    severity: Literal["page", "ticket", "info"]
+    starts_at: float
+    ends_at: float | None
+    short: int
+    long: int
+    burn_short: float
+    burn_long: float
+    factor: float
+    budget_remaining: float
+    exhausted_in: float | None = None
+    consumed: float | None = None
+    slices: tuple[SliceCount, ...] = ()
+    errors: tuple[tuple[str, int], ...] = ()
+    trace_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The state of one shard's series at one instant.
+
+    Attributes:
+        shard: the virtual shard's key.
+        clock: Unix seconds at which this was decided.
+        live: False while the flow still replays what it had read before a restart; sinks that
+            speak to the outside wait for True.
+        windows: seconds of each rolling window, ascending; the columns of `bad` and `total`.
+        series: one key a row of the arrays; rows are only ever appended.
+        bad: `int64[series, windows]`, bad events in each window.
+        total: `int64[series, windows]`, all events in each window.
+        period: `int64[series, 2]`, (bad, total) in the objective's own window (rolling or calendar).
+        lifetime: `int64[series, 2]`, (bad, total) ever counted: what counters show.
+        frozen: the source has gone silent: alerts neither fire nor end.
+        alerts: every alert that fires now.
+        ended: alerts that this decision ended.
+        watermark: Unix seconds of the newest arrival, 0 before the first.
+    """
+
+    shard: str
+    clock: float
+    live: bool
+    windows: tuple[int, ...]
+    series: tuple[SeriesKey, ...]
+    bad: NDArray[np.int64]
+    total: NDArray[np.int64]
+    period: NDArray[np.int64]
+    lifetime: NDArray[np.int64]
+    frozen: bool
+    alerts: tuple[Alert, ...]
+    ended: tuple[Alert, ...]
+    watermark: float
+
+
+def budget_remaining(target: Fraction, bad: int, total: int) -> float:
+    """`1 - e(W) / (1 - target)`, signed; 1 while nothing was counted (no traffic burns nothing)."""
+    if total == 0:
+        return 1.0
+    return float(1 - Fraction(bad, total) / (1 - target))
