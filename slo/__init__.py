@@ -1,0 +1,1 @@
+"""Service-level objectives: the pure domain, without I/O and without Bytewax."""
