@@ -3,6 +3,7 @@
 The `promql-parser` package parses; this module keeps what a selector says as plain values.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,6 +15,9 @@ from slo.regexes import full_matcher
 
 MatchOperator = Literal["=", "!=", "=~", "!~"]
 LONGEST_SELECTOR = 10_000
+# The parser recurses into operators and parentheses; a few thousand would overrun its stack.
+_LONGEST_UNQUOTED = 1_000
+_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`""", re.DOTALL)
 
 _OPERATORS: tuple[tuple[object, MatchOperator], ...] = (
     (promql_parser.MatchOp.Equal, "="),
@@ -95,18 +99,20 @@ def parse_selector(text: str) -> MetricSelector:
     ...     ["llm.requests", "llm_requests_total"], {"status": "503"})
     True
     """
-    if len(text) > LONGEST_SELECTOR:
+    if len(text) > LONGEST_SELECTOR or len(_QUOTED.sub("", text)) > _LONGEST_UNQUOTED:
         raise SelectorError(
-            0, f"a selector of {len(text)} characters", f"stay within {LONGEST_SELECTOR}"
+            0,
+            f"a selector of {len(text)} characters",
+            f"stay within {LONGEST_SELECTOR}, {_LONGEST_UNQUOTED} of them outside quotes",
         )
     try:
         parsed = promql_parser.parse(text)
     except ValueError as error:
         raise SelectorError(0, f"no selector of PromQL: {error}", _mend_for(text)) from None
-    kind = type(parsed).__name__
-    if kind != "VectorSelector":
+    if not isinstance(parsed, promql_parser.VectorSelector):
+        kind = type(parsed).__name__
         what, mend = _BEYOND.get(kind, (kind, _MEND))
-        raise SelectorError(0, f"{what} is no part of a selector", mend)
+        raise SelectorError(0, f"{what} where only a selector can stand", mend)
     if parsed.offset is not None or parsed.at is not None:
         raise SelectorError(0, "offset and @ are no part of a selector", "remove them")
     if parsed.matchers.or_matchers:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from lark import Lark, Token, Tree
@@ -229,7 +230,7 @@ class _Builder:
 
     @staticmethod
     def _refuse_or_before_and(operators: list[Token]) -> None:
-        for earlier, later in zip(operators, operators[1:], strict=False):
+        for earlier, later in pairwise(operators):
             if earlier == "||" and later == "&&":
                 raise SelectorError(
                     later.start_pos or 0,
