@@ -17,10 +17,12 @@ class SeriesKey(NamedTuple):
 
     `group` is None for the sum over all groups of an objective that has `by`; such a series has
     no alerts of its own. An objective without `by` has one series, with the empty group.
+    `generation` names what is counted (`Objective.generation`): a change of it starts anew.
     """
 
     objective: str
     group: tuple[str, ...] | None
+    generation: str = ""
 
 
 class SliceCount(NamedTuple):
@@ -89,12 +91,12 @@ class Decision:
         live: False while the flow still replays what it had read before a restart; sinks that
             speak to the outside wait for True.
         windows: seconds of each rolling window, ascending; the columns of `bad` and `total`.
-        series: one key a row of the arrays; rows are only ever appended.
+        series: one key a row of the arrays.
         bad: `int64[series, windows]`, bad events in each window.
         total: `int64[series, windows]`, all events in each window.
         period: `int64[series, 2]`, (bad, total) in the objective's own window (rolling or calendar).
         lifetime: `int64[series, 2]`, (bad, total) ever counted: what counters show.
-        frozen: the source has gone silent: alerts neither fire nor end.
+        frozen: `bool[series]`, the source has gone silent: the series' alerts neither fire nor end.
         alerts: every alert that fires now.
         ended: alerts that this decision ended.
         watermark: Unix seconds of the newest arrival, 0 before the first.
@@ -109,7 +111,7 @@ class Decision:
     total: NDArray[np.int64]
     period: NDArray[np.int64]
     lifetime: NDArray[np.int64]
-    frozen: bool
+    frozen: NDArray[np.bool_]
     alerts: tuple[Alert, ...]
     ended: tuple[Alert, ...]
     watermark: float

@@ -3,6 +3,7 @@
 Plain frozen values with no I/O; `slo.spec` makes them from YAML and everything else reads them.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
@@ -127,6 +128,17 @@ class Objective:
     def id(self) -> str:
         """Sloth's identity of an SLO."""
         return f"{self.service}-{self.name}"
+
+    @property
+    def generation(self) -> str:
+        """Eight hex digits that change when what is counted changes, not when a target or label does."""
+        counted = repr((self.sli, self.slices, self.by))
+        return hashlib.blake2b(counted.encode(), digest_size=4).hexdigest()
+
+    @property
+    def signal(self) -> Literal["traces", "metrics"]:
+        """The kind of telemetry that this objective reads."""
+        return "traces" if isinstance(self.sli, SpanSli) else "metrics"
 
     @property
     def period(self) -> int:

@@ -1,0 +1,238 @@
+"""What SLOs would have done on recorded telemetry: the live dataflow, with time taken from the events.
+
+Requests of one second of event time are counted and decided on as one, at the time of their
+newest event: no decision live could have been made between two spans of one request either.
+Between arrivals every moment at which a window changes is decided on too.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.testing import run_main
+
+from dataflows.flow import build
+from engine.arrivals import Arrivals
+from engine.files import Progress, Recorded, read_files
+from engine.measure import Measurer
+from slo.decision import Alert, Decision, SeriesKey, budget_remaining
+from slo.model import Objective
+from slo.plan import Plan
+
+BYTES_PER_ARRIVAL = 32 << 20
+ARRIVALS_PER_BATCH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One budget at the end of the recording.
+
+    Attributes:
+        key: the series.
+        bad: bad events in the objective's window.
+        total: all events in it.
+        budget_remaining: signed share of the budget.
+    """
+
+    key: SeriesKey
+    bad: int
+    total: int
+    budget_remaining: float
+
+    @property
+    def sli(self) -> float | None:
+        """The share of good events; None where nothing was counted."""
+        return 1 - self.bad / self.total if self.total else None
+
+
+@dataclass(slots=True)
+class Report:
+    """What a backtest found.
+
+    Attributes:
+        alerts: burn alerts by start, each as it was when it fired, with its end and, of all that
+            it held until then, what its bad events had in common.
+        budget_events: levels of consumption reached.
+        outcomes: every budget at the end.
+        requests: export requests read.
+        refused: (signal, reason) of requests that no decoder takes.
+        apart: events that could be placed nowhere, by reason.
+        first: Unix seconds of the first arrival, 0 without any.
+        last: of the last.
+    """
+
+    alerts: list[Alert] = field(default_factory=list)
+    budget_events: list[Alert] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    requests: int = 0
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    apart: dict[str, int] = field(default_factory=dict)
+    first: float = 0.0
+    last: float = 0.0
+
+
+def backtest(
+    objectives: Iterable[Objective], paths: Iterable[Path], progress: Progress | None = None
+) -> Report:
+    """Run the dataflow over files.
+
+    Args:
+        objectives: the SLOs.
+        paths: recorded telemetry, see `engine.files`.
+        progress: told how far the files have been read.
+
+    Raises:
+        engine.files.BadFile: a file can't be read or is not telemetry.
+    """
+    return run(objectives, read_files(list(paths), progress))
+
+
+def run(objectives: Iterable[Objective], recorded: Iterable[Recorded]) -> Report:
+    """Run the dataflow over recorded requests in order of time."""
+    # One shard: the flow runs on one worker here, and fewer, larger arrays are faster.
+    plan = Plan(tuple(objectives), shards=1, series_limit=1_000_000)
+    report = Report()
+    measurers: list[Measurer] = []
+
+    def measurer() -> Measurer:
+        measurers.append(
+            Measurer(
+                plan.objectives, plan.shards, plan.skew, lambda *what: report.refused.append(what)
+            )
+        )
+        return measurers[-1]
+
+    source = _Recording(_arrivals(recorded, report))
+    collector = _Collector()
+    run_main(build(plan, source, collector, measurer))
+    if source.failure is not None:
+        raise source.failure
+    for used in measurers:
+        report.apart |= used.apart
+    collector.into(report, plan)
+    return report
+
+
+def _arrivals(recorded: Iterable[Recorded], report: Report) -> Iterator[Arrivals]:
+    """Requests of the same second of event time together."""
+    clock_ns, size = 0, 0
+    waiting: list[Recorded] = []
+    marks = {"traces": 0.0, "metrics": 0.0}
+
+    def flush() -> Arrivals:
+        clock = clock_ns / 1e9
+        for item in waiting:
+            marks[item.signal] = clock
+        return Arrivals(
+            clock=clock,
+            traces=tuple(r.body for r in waiting if r.signal == "traces"),
+            metrics=tuple(r.body for r in waiting if r.signal == "metrics"),
+            exact=True,
+            tick=True,
+            watermarks=(marks["traces"], marks["metrics"]),
+        )
+
+    for item in recorded:
+        report.requests += 1
+        same_second = item.time_ns // 1_000_000_000 == clock_ns // 1_000_000_000
+        if waiting and (not same_second or size > BYTES_PER_ARRIVAL):
+            yield flush()
+            waiting, size = [], 0
+        waiting.append(item)
+        size += len(item.body)
+        clock_ns = max(clock_ns, item.time_ns)
+        report.first = report.first or clock_ns / 1e9
+        report.last = clock_ns / 1e9
+    if waiting:
+        yield flush()
+
+
+class _Recording(DynamicSource[Arrivals]):
+    """Arrivals from an iterator, on the first worker."""
+
+    def __init__(self, arrivals: Iterator[Arrivals]) -> None:
+        self.arrivals = arrivals
+        self.failure: Exception | None = None
+
+    def build(
+        self, _step_id: str, _worker_index: int, _worker_count: int
+    ) -> "_RecordingPartition":
+        return _RecordingPartition(self)
+
+
+class _RecordingPartition(StatelessSourcePartition[Arrivals]):
+    def __init__(self, recording: _Recording) -> None:
+        self.recording = recording
+
+    def next_batch(self) -> list[Arrivals]:
+        batch: list[Arrivals] = []
+        try:
+            for arrivals in self.recording.arrivals:
+                batch.append(arrivals)
+                if len(batch) >= ARRIVALS_PER_BATCH:
+                    return batch
+        except Exception as failure:  # noqa: BLE001  raised again by `run`, without Bytewax's wrapping
+            self.recording.failure = failure
+            raise StopIteration from failure
+        if not batch:
+            raise StopIteration
+        return batch
+
+
+class _Collector(DynamicSink[tuple[str, Decision]]):
+    """Keeps every alert ever fired, and the last decision of each shard."""
+
+    def __init__(self) -> None:
+        self.alerts: dict[tuple[Any, ...], Alert] = {}
+        self.last: dict[str, Decision] = {}
+
+    def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> "_CollectorPartition":
+        return _CollectorPartition(self)
+
+    def take(self, decision: Decision) -> None:
+        self.last[decision.shard] = decision
+        for alert in (*decision.alerts, *decision.ended):
+            identity = (alert.series, alert.severity, alert.consumed, alert.starts_at)
+            first = self.alerts.setdefault(identity, alert)
+            self.alerts[identity] = replace(
+                first,
+                ends_at=alert.ends_at,
+                slices=alert.slices or first.slices,
+                errors=alert.errors or first.errors,
+                trace_ids=alert.trace_ids or first.trace_ids,
+            )
+
+    def into(self, report: Report, plan: Plan) -> None:
+        order: Callable[[Alert], tuple[float, str, tuple[str, ...]]] = lambda alert: (  # noqa: E731
+            alert.starts_at,
+            alert.series.objective,
+            alert.series.group or (),
+        )
+        alerts = sorted(self.alerts.values(), key=order)
+        report.alerts = [alert for alert in alerts if alert.kind == "burn"]
+        report.budget_events = [alert for alert in alerts if alert.kind == "budget"]
+        seen = set()
+        for decision in self.last.values():
+            for key, (bad, total) in zip(decision.series, decision.period.tolist(), strict=True):
+                if key.group is not None:
+                    seen.add(key.objective)
+                    target = plan.by_id[key.objective].target
+                    left = budget_remaining(target, bad, total)
+                    report.outcomes.append(Outcome(key, bad, total, left))
+        for objective in plan.objectives:
+            if objective.id not in seen and not objective.by:
+                report.outcomes.append(Outcome(SeriesKey(objective.id, ()), 0, 0, 1.0))
+        place = {o.id: i for i, o in enumerate(plan.objectives)}
+        report.outcomes.sort(key=lambda o: (place[o.key.objective], o.key.group or ()))
+
+
+class _CollectorPartition(StatelessSinkPartition[tuple[str, Decision]]):
+    def __init__(self, collector: _Collector) -> None:
+        self.collector = collector
+
+    def write_batch(self, items: list[tuple[str, Decision]]) -> None:
+        for _, decision in items:
+            self.collector.take(decision)

@@ -1,0 +1,89 @@
+"""The dataflow: from payloads to decisions, as a list of named steps.
+
+    arrivals -> measure -> intake -> window_30s -> window_2m -> window_15m -> window_2h
+                              \\__________\\____________\\___________\\____________\\-> decide -> publish
+
+Everything from `intake` on is keyed by virtual shard. Live and in a backtest it is the same flow; only
+the source and the sink differ.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+from bytewax.operators import KeyedStream
+from bytewax.outputs import Sink
+
+from dataflows.steps import CoarseStep, DecideStep, IntakeStep
+from engine.arrivals import Arrivals
+from engine.measure import Measurer
+from slo.decision import Decision
+from slo.durations import format_duration
+from slo.plan import Plan
+from slo.shard import Deposit, Update
+from slo.windows import GRANULARITIES
+
+
+def build(
+    plan: Plan,
+    source: Source[Arrivals],
+    sink: Sink[tuple[str, Decision]],
+    measurer: Callable[[], Measurer],
+    *,
+    spread: bool = False,
+) -> Dataflow:
+    """Build the flow.
+
+    Args:
+        plan: the objectives and what follows from them.
+        source: emits `Arrivals`.
+        sink: takes `(shard, Decision)`.
+        measurer: makes the measurer of a worker.
+        spread: share spans out among the workers before they are decoded. Metric points keep
+            their order, as increments need, and so stay with the source's worker.
+    """
+    flow = Dataflow("burnline")
+    arrivals = op.input("arrivals", flow, source)
+    measure = partial(_measure, _PerThread(measurer))
+    if spread:
+        kinds = op.branch("ordered", arrivals, _ordered)
+        spans = op.redistribute("spread", kinds.falses)
+        arrivals = op.merge("shared", kinds.trues, spans)
+    deposits: KeyedStream[Deposit] = op.flat_map("measure", arrivals, measure)
+    updates: KeyedStream[Update] = op.stateful_batch("intake", deposits, partial(IntakeStep, plan))
+    levels = [updates]
+    for number in range(1, len(GRANULARITIES)):
+        onward = op.filter(f"onward_{number}", updates, _goes_on)
+        updates = op.stateful_batch(
+            f"window_{format_duration(GRANULARITIES[number])}",
+            onward,
+            partial(CoarseStep, plan, number),
+        )
+        levels.append(updates)
+    together = op.merge("updates", *levels)
+    decisions = op.stateful_batch("decide", together, partial(DecideStep, plan))
+    op.output("publish", decisions, sink)
+    return flow
+
+
+class _PerThread(threading.local):
+    """One measurer a worker: workers of a process are threads, and its buffers are not for sharing."""
+
+    def __init__(self, make: Callable[[], Measurer]) -> None:
+        super().__init__()
+        self.measurer = make()
+
+
+def _measure(local: _PerThread, arrivals: Arrivals) -> Iterable[tuple[str, Deposit]]:
+    return local.measurer.measure(arrivals)
+
+
+def _ordered(arrivals: Arrivals) -> bool:
+    return bool(arrivals.metrics) or arrivals.tick
+
+
+def _goes_on(keyed: tuple[str, Update]) -> bool:
+    return keyed[1].onward is not None

@@ -1,0 +1,162 @@
+"""A backtest's report as JSON and as text for people."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dataflows.backtest import Report
+from slo.decision import Alert, SliceCount
+from slo.durations import format_duration
+from slo.model import Objective
+
+Json = dict[str, Any]
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """A moment in UTC to the millisecond.
+
+    >>> rfc3339(1_700_000_000.25)
+    '2023-11-14T22:13:20.250Z'
+    """
+    if seconds is None:
+        return None
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def as_json(report: Report, objectives: dict[str, Objective]) -> Json:
+    """The report as one object; `alerts` and `objectives` as the documentation lists them."""
+    return {
+        "alerts": [_alert(alert, objectives) for alert in report.alerts],
+        "objectives": [
+            {
+                "slo": objectives[o.key.objective].name,
+                "service": objectives[o.key.objective].service,
+                "group": _group(o.key.group, objectives[o.key.objective]),
+                "total": o.total,
+                "bad": o.bad,
+                "sli": o.sli,
+                "budget_remaining": o.budget_remaining,
+            }
+            for o in report.outcomes
+        ],
+        "budget_events": [
+            {
+                "slo": objectives[alert.series.objective].name,
+                "service": objectives[alert.series.objective].service,
+                "group": _group(alert.series.group, objectives[alert.series.objective]),
+                "consumed": alert.consumed,
+                "starts_at": rfc3339(alert.starts_at),
+                "ends_at": rfc3339(alert.ends_at),
+                "budget_remaining": alert.budget_remaining,
+            }
+            for alert in report.budget_events
+        ],
+        "requests": report.requests,
+        "refused": len(report.refused),
+        "apart": report.apart,
+        "from": rfc3339(report.first) if report.requests else None,
+        "to": rfc3339(report.last) if report.requests else None,
+    }
+
+
+def _group(values: tuple[str, ...] | None, objective: Objective) -> dict[str, str]:
+    return dict(zip(objective.by_names, values or (), strict=False))
+
+
+def _alert(alert: Alert, objectives: dict[str, Objective]) -> Json:
+    objective = objectives[alert.series.objective]
+    return {
+        "slo": objective.name,
+        "service": objective.service,
+        "severity": alert.severity,
+        "group": _group(alert.series.group, objective),
+        "starts_at": rfc3339(alert.starts_at),
+        "ends_at": rfc3339(alert.ends_at),
+        "short": format_duration(alert.short),
+        "long": format_duration(alert.long),
+        "burn_short": alert.burn_short,
+        "burn_long": alert.burn_long,
+        "factor": alert.factor,
+        "budget_remaining": alert.budget_remaining,
+        "slices": [_slice(found) for found in alert.slices],
+        "errors": dict(alert.errors),
+        "trace_ids": list(alert.trace_ids),
+    }
+
+
+def _slice(found: SliceCount) -> Json:
+    return {
+        "values": dict(found.values),
+        "bad": found.bad,
+        "total": found.total,
+        "lift": found.lift,
+    }
+
+
+def print_report(report: Report, plan_objectives: dict[str, Objective], console: Console) -> None:
+    """Print alerts and objectives as tables."""
+    if not report.requests:
+        console.print("no telemetry in these files")
+    else:
+        console.print(
+            f"{report.requests:,} requests from {rfc3339(report.first)} to {rfc3339(report.last)}"
+        )
+    for signal, reason in report.refused:
+        console.print(f"[yellow]not decoded[/]: a {signal} request: {reason}")
+    for reason, count in report.apart.items():
+        console.print(f"[yellow]counted apart[/]: {count:,} spans ({reason})")
+    console.print(_alert_table(report, plan_objectives))
+    console.print(_objective_table(report, plan_objectives))
+
+
+def _alert_table(report: Report, objectives: dict[str, Objective]) -> Table:
+    table = Table(title="Alerts" if report.alerts else "No alerts", title_justify="left")
+    for column in ("severity", "SLO", "group", "tier", "start", "end", "burn", "budget left"):
+        table.add_column(column)
+    table.add_column("burning slice", overflow="fold")
+    for alert in report.alerts:
+        objective = objectives[alert.series.objective]
+        table.add_row(
+            alert.severity,
+            objective.id,
+            _text(_group(alert.series.group, objective)),
+            f"{format_duration(alert.short)}/{format_duration(alert.long)}",
+            rfc3339(alert.starts_at),
+            rfc3339(alert.ends_at) or "still firing",
+            f"{alert.burn_short:.1f} / {alert.burn_long:.1f}",
+            f"{alert.budget_remaining:.1%}",
+            slice_text(alert.slices[0]) if alert.slices else "",
+        )
+    return table
+
+
+def _objective_table(report: Report, objectives: dict[str, Objective]) -> Table:
+    table = Table(title="Objectives", title_justify="left")
+    for column in ("SLO", "group"):
+        table.add_column(column)
+    for column in ("events", "bad", "SLI", "objective", "budget left"):
+        table.add_column(column, justify="right")
+    for outcome in report.outcomes:
+        objective = objectives[outcome.key.objective]
+        table.add_row(
+            objective.id,
+            _text(_group(outcome.key.group, objective)),
+            f"{outcome.total:,}",
+            f"{outcome.bad:,}",
+            "no traffic" if outcome.sli is None else f"{outcome.sli:.4%}",
+            f"{float(objective.target * 100):g} %",
+            f"{outcome.budget_remaining:.1%}",
+        )
+    return table
+
+
+def slice_text(found: SliceCount) -> str:
+    """A slice in a line: its values, counts and lift."""
+    return f"{_text(dict(found.values))} ({found.bad:,} bad of {found.total:,}, lift {found.lift:.1f})"
+
+
+def _text(values: dict[str, str]) -> str:
+    return " ".join(f"{name}={value or '(none)'}" for name, value in values.items())

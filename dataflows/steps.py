@@ -1,0 +1,74 @@
+"""The stateful steps: Bytewax logic around the pure shards of `slo`.
+
+A snapshot is pickled here and now, because Bytewax may serialise it only after later batches
+have changed the arrays.
+"""
+
+import pickle
+from collections.abc import Iterable
+
+from bytewax.operators import StatefulBatchLogic
+
+from slo.decider import Decider
+from slo.decision import Decision
+from slo.plan import Plan
+from slo.shard import Coarse, Deposit, Intake, Update, merge
+from slo.windows import Level
+
+_RETAIN = StatefulBatchLogic.RETAIN
+
+
+class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
+    """Level 0 of a shard."""
+
+    def __init__(self, plan: Plan, resume: bytes | None) -> None:
+        self.intake = Intake(
+            plan.by_id, plan.level(0), plan.horizon, plan.shard_limit, plan.stale_after
+        )
+        if resume is not None:
+            self.intake.restore(pickle.loads(resume))  # noqa: S301  our own recovery store
+
+    def on_batch(self, values: list[Deposit]) -> tuple[Iterable[Update], bool]:
+        """Count what waited as one, unless every moment is to be decided on."""
+        if len(values) > 1 and not values[0].exact:
+            values = [merge(values)]
+        return [update for deposit in values for update in self.intake.take(deposit)], _RETAIN
+
+    def snapshot(self) -> bytes:
+        """The intake's state."""
+        return pickle.dumps(self.intake.state(), pickle.HIGHEST_PROTOCOL)
+
+
+class CoarseStep(StatefulBatchLogic[Update, Update, bytes]):
+    """A coarser level of a shard."""
+
+    def __init__(self, plan: Plan, number: int, resume: bytes | None) -> None:
+        level = plan.level(number)
+        if resume is not None:
+            kept: Level = pickle.loads(resume)  # noqa: S301  our own recovery store
+            level = kept.fitted(level.windows, level.parent)
+        self.coarse = Coarse(number, level)
+
+    def on_batch(self, values: list[Update]) -> tuple[Iterable[Update], bool]:
+        """Count what the finer level passed on, each by itself: the decider waits for each."""
+        return [self.coarse.take(update) for update in values], _RETAIN
+
+    def snapshot(self) -> bytes:
+        """The level."""
+        return pickle.dumps(self.coarse.level.trimmed(), pickle.HIGHEST_PROTOCOL)
+
+
+class DecideStep(StatefulBatchLogic[Update, Decision, bytes]):
+    """The decisions of a shard."""
+
+    def __init__(self, plan: Plan, resume: bytes | None) -> None:
+        state = None if resume is None else pickle.loads(resume)  # noqa: S301  our own recovery store
+        self.decider = Decider(plan.by_id, plan.windows, plan.stale_after, state)
+
+    def on_batch(self, values: list[Update]) -> tuple[Iterable[Decision], bool]:
+        """Decide on what is complete."""
+        return [d for update in values for d in self.decider.take(update)], _RETAIN
+
+    def snapshot(self) -> bytes:
+        """The decider's state."""
+        return pickle.dumps(self.decider.state(), pickle.HIGHEST_PROTOCOL)

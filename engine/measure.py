@@ -1,0 +1,363 @@
+"""From payloads to counts: select, group and count where the data lies.
+
+One `Measurer` a worker. A batch of spans becomes columns, selectors become masks, rows become classes
+of equal group and explanation values, and only counts by (series, bucket) leave for the shards.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine._grouping import count, group_rows
+from engine.arrivals import Arrivals
+from engine.points import PointReader
+from engine.spans import Reader, Refused
+from slo.columns import Field, Kind, SpanBatch
+from slo.decision import SeriesKey
+from slo.increments import Point
+from slo.masks import fields, mask
+from slo.model import Objective, SpanSli
+from slo.shard import Deposit, Tally
+from slo.traceql import Filter
+from slo.windows import GRANULARITIES, Entries
+
+BUCKET = GRANULARITIES[0]
+# Above so many cells a dense table of (class, bucket) costs more than sorting the rows.
+DENSE_CELLS = 400_000
+TRACE_IDS_PER_CLASS = 2
+REMEMBERED_KEYS = 200_000
+
+Report = Callable[[str, str], None]
+
+
+def shard_of(key: SeriesKey, shards: int) -> str:
+    """The virtual shard of a series: the same on every machine, for ever.
+
+    >>> shard_of(SeriesKey("chat-availability", ("m1",)), 64)
+    '57'
+    """
+    text = "\x00".join((key.objective, key.generation, *(key.group or ("",))))
+    return str(zlib.crc32(text.encode()) % shards)
+
+
+@dataclass(slots=True)
+class _Classes:
+    """Rows grouped by the values of some fields."""
+
+    ids: NDArray[np.int64]
+    values: list[tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class _Shard:
+    """What is gathered for one shard."""
+
+    keys: dict[SeriesKey, int] = field(default_factory=dict)
+    rows: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    counts: list[tuple[int, int]] = field(default_factory=list)
+    points: list[tuple[SeriesKey, Point]] = field(default_factory=list)
+    tallies: list[Tally] = field(default_factory=list)
+
+    def add(self, key: SeriesKey, time: int, bad: int, total: int) -> None:
+        self.rows.append(self.keys.setdefault(key, len(self.keys)))
+        self.times.append(time)
+        self.counts.append((bad, total))
+
+
+class Measurer:
+    """Counts arrivals for the shards.
+
+    Args:
+        objectives: what to count.
+        shards: number of virtual shards.
+        skew: seconds that an event may be ahead of its arrival; further ahead it is counted apart.
+        refused: told (signal, reason) of a payload that can't be decoded.
+
+    Attributes:
+        apart: events that could be placed nowhere, by reason: `future`, `no_end_time`.
+    """
+
+    def __init__(
+        self,
+        objectives: Sequence[Objective],
+        shards: int,
+        skew: float,
+        refused: Report = lambda _signal, _reason: None,
+    ) -> None:
+        self.shards = [str(n) for n in range(shards)]
+        self.skew_ns = int(skew * 1e9)
+        self.refused = refused
+        self.apart: Counter[str] = Counter()
+        self._spans = [_SpanObjective(o) for o in objectives if isinstance(o.sli, SpanSli)]
+        self._by_id = {o.id: o for o in objectives}
+        self._generations = {o.id: o.generation for o in objectives}
+        wanted = {f for o in self._spans for f in o.fields}
+        self._reader = Reader(wanted) if self._spans else None
+        metric_objectives = [o for o in objectives if o.signal == "metrics"]
+        self._points = PointReader(metric_objectives) if metric_objectives else None
+        self._known: dict[SeriesKey, str] = {}
+
+    def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit]]:
+        """One deposit for each shard that something arrived for; for all on a tick."""
+        gathered: dict[str, _Shard] = {}
+        if arrivals.traces and self._reader:
+            batch = self._read(self._reader, arrivals.traces)
+            if len(batch):
+                self._count_spans(batch, int(arrivals.clock * 1e9), gathered)
+        if arrivals.metrics and self._points:
+            self._gather_points(self._points, arrivals.metrics, gathered)
+        touched: Iterable[str] = self.shards if arrivals.tick else gathered
+        return [(shard, _deposit(shard, arrivals, gathered.get(shard))) for shard in touched]
+
+    def _read(self, reader: Reader, payloads: Sequence[bytes]) -> SpanBatch:
+        while True:
+            try:
+                return reader.read(payloads)
+            except Refused as refusal:
+                self.refused("traces", str(refusal))
+                payloads = [p for i, p in enumerate(payloads) if i != refusal.index]
+
+    def _count_spans(self, batch: SpanBatch, clock_ns: int, gathered: dict[str, _Shard]) -> None:
+        placeable = self._placeable(batch, clock_ns)
+        seconds = (np.minimum(batch.end_ns, np.uint64(clock_ns)) // np.uint64(10**9)).astype(np.int64)
+        numbers = seconds // BUCKET
+        buckets, ids = _number_buckets(numbers)
+        masks: dict[Filter, NDArray[np.bool_]] = {}
+        classes: dict[tuple[Field, ...], _Classes] = {}
+        for objective in self._spans:
+            total = _masked(masks, objective.sli.total, batch) & placeable
+            if not total.any():
+                continue
+            bad = (
+                _masked(masks, objective.sli.bad, batch)
+                if objective.sli.bad is not None
+                else ~_masked(masks, _good(objective.sli), batch)
+            )
+            bad = bad & total
+            if objective.columns not in classes:
+                classes[objective.columns] = _classify(batch, objective.columns)
+            grouped = classes[objective.columns]
+            found = _count(grouped, ids, len(buckets), total, bad)
+            examples = _examples(batch, grouped.ids, bad)
+            self._gather(objective, grouped, found, buckets, examples, gathered)
+
+    def _placeable(self, batch: SpanBatch, clock_ns: int) -> NDArray[np.bool_]:
+        """Rows with an end time that is not too far ahead; the others are counted apart."""
+        limit = np.uint64(clock_ns + self.skew_ns)
+        ended = batch.end_ns != 0
+        due = batch.end_ns <= limit
+        if not ended.all():
+            self.apart["no_end_time"] += int((~ended).sum())
+        if not due.all():
+            self.apart["future"] += int((~due).sum())
+        return ended & due
+
+    def _gather(
+        self,
+        objective: "_SpanObjective",
+        grouped: _Classes,
+        found: Iterator[tuple[int, int, int, int]],
+        buckets: NDArray[np.int64],
+        examples: Mapping[int, list[str]],
+        gathered: dict[str, _Shard],
+    ) -> None:
+        width = len(objective.by)
+        generation = self._generations[objective.id]
+        sums: dict[tuple[tuple[str, ...], int], list[int]] = {}
+        tallies: dict[int, list[int]] = {}
+        overall: dict[int, list[int]] = {}
+        for class_, bucket, bad, total in found:
+            for table, at in (
+                (sums, (grouped.values[class_][:width], bucket)),
+                (tallies, class_),
+                (overall, bucket),
+            ):
+                cell = table.setdefault(at, [0, 0])  # type: ignore[attr-defined]
+                cell[0] += bad
+                cell[1] += total
+        for (group, bucket), (bad, total) in sums.items():
+            key = SeriesKey(objective.id, group, generation)
+            time = int(buckets[bucket]) * BUCKET
+            self._shard(key, gathered).add(key, time, bad, total)
+        if width:
+            key = SeriesKey(objective.id, None, generation)
+            shard = self._shard(key, gathered)
+            for bucket, (bad, total) in overall.items():
+                shard.add(key, int(buckets[bucket]) * BUCKET, bad, total)
+        if objective.explain:
+            for class_, (bad, total) in tallies.items():
+                values = grouped.values[class_]
+                key = SeriesKey(objective.id, values[:width], generation)
+                tally = Tally(key, values[width:], bad, total, tuple(examples.get(class_, ())))
+                self._shard(key, gathered).tallies.append(tally)
+
+    def _shard(self, key: SeriesKey, gathered: dict[str, _Shard]) -> _Shard:
+        shard = self._known.get(key)
+        if shard is None:
+            if len(self._known) >= REMEMBERED_KEYS:
+                self._known.clear()
+            shard = self._known[key] = shard_of(key, len(self.shards))
+        return gathered.setdefault(shard, _Shard())
+
+    def _gather_points(
+        self, reader: PointReader, payloads: Sequence[bytes], gathered: dict[str, _Shard]
+    ) -> None:
+        for payload in payloads:
+            try:
+                points = reader.read(payload)
+            except Refused as refusal:
+                self.refused("metrics", str(refusal))
+                continue
+            for point in points:
+                objective = self._by_id[point.objective]
+                generation = self._generations[point.objective]
+                groups = (point.group, None) if objective.by else (point.group,)
+                for group in groups:
+                    key = SeriesKey(point.objective, group, generation)
+                    self._shard(key, gathered).points.append((key, point))
+
+
+class _SpanObjective:
+    """An objective over spans with the fields that it needs worked out."""
+
+    def __init__(self, objective: Objective) -> None:
+        if not isinstance(objective.sli, SpanSli):
+            raise TypeError(f"{objective.id} does not count spans")
+        self.id = objective.id
+        self.sli = objective.sli
+        self.by = objective.by
+        self.explain = objective.explain
+        self.columns = objective.by + objective.explain
+        filters = (self.sli.total, self.sli.bad, self.sli.good)
+        self.fields = set(self.columns).union(*(fields(f) for f in filters if f is not None))
+
+
+def _good(sli: SpanSli) -> Filter:
+    if sli.good is None:
+        raise ValueError("an SLI has either bad or good")
+    return sli.good
+
+
+def _masked(
+    masks: dict[Filter, NDArray[np.bool_]], filter_: Filter, batch: SpanBatch
+) -> NDArray[np.bool_]:
+    """A filter's mask over the batch, computed once however many objectives share the filter."""
+    found = masks.get(filter_)
+    if found is None:
+        found = masks[filter_] = mask(filter_, batch)
+    return found
+
+
+def _number_buckets(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct bucket numbers, and each row's index among them."""
+    low, high = int(numbers.min()), int(numbers.max())
+    if high - low < 64:
+        return np.arange(low, high + 1), numbers - low
+    distinct, ids = np.unique(numbers, return_inverse=True)
+    return distinct, ids
+
+
+def _classify(batch: SpanBatch, columns: tuple[Field, ...]) -> _Classes:
+    """Group the rows by the values of the columns; no columns make one class."""
+    if not columns:
+        return _Classes(np.zeros(len(batch), np.int64), [()])
+    kinds = np.stack([batch.columns[f].kinds for f in columns])
+    bits = np.stack([batch.columns[f].bits for f in columns])
+    ids, firsts = group_rows(kinds, bits)
+    texts = [
+        _texts(kinds[i, firsts], bits[i, firsts], batch.strings) for i in range(len(columns))
+    ]
+    return _Classes(ids, list(zip(*texts, strict=True)))
+
+
+def _texts(
+    kinds: NDArray[np.uint8], bits: NDArray[np.int64], strings: Sequence[str]
+) -> list[str]:
+    """Values as label text: absent and uncomparable ones are empty."""
+    floats = bits.view(np.float64)
+    texts = []
+    for i, kind in enumerate(kinds.tolist()):
+        if kind == Kind.STRING:
+            texts.append(strings[bits[i]])
+        elif kind == Kind.INT:
+            texts.append(str(bits[i]))
+        elif kind == Kind.FLOAT:
+            texts.append(repr(float(floats[i])))
+        elif kind == Kind.BOOL:
+            texts.append("true" if bits[i] else "false")
+        else:
+            texts.append("")
+    return texts
+
+
+def _count(
+    grouped: _Classes,
+    buckets: NDArray[np.int64],
+    n_buckets: int,
+    total: NDArray[np.bool_],
+    bad: NDArray[np.bool_],
+) -> Iterator[tuple[int, int, int, int]]:
+    """(class, bucket, bad, total) of every cell with events."""
+    n_classes = len(grouped.values)
+    if n_classes * n_buckets <= DENSE_CELLS:
+        counts = count(grouped.ids, buckets, total, bad, n_classes, n_buckets)
+        at = np.nonzero(counts[:, :, 1])
+        cells = counts[at]
+        columns = (at[0], at[1], cells[:, 0], cells[:, 1])
+    else:
+        combined = (grouped.ids * n_buckets + buckets)[total]
+        distinct, ids = np.unique(combined, return_inverse=True)
+        totals = np.bincount(ids, minlength=len(distinct))
+        bads = np.bincount(ids[bad[total]], minlength=len(distinct))
+        columns = (*np.divmod(distinct, n_buckets), bads, totals)
+    return zip(*(column.tolist() for column in columns), strict=True)
+
+
+def _examples(
+    batch: SpanBatch, classes: NDArray[np.int64], bad: NDArray[np.bool_]
+) -> dict[int, list[str]]:
+    """Trace ids of the last few bad rows of each class that has one."""
+    rows = np.flatnonzero(bad)
+    if not len(rows):
+        return {}
+    examples: dict[int, list[str]] = {}
+    found, last = np.unique(classes[rows][::-1], return_index=True)
+    for class_, row in zip(found.tolist(), rows[::-1][last].tolist(), strict=True):
+        trace_id = batch.trace_ids[row]
+        if trace_id.any():
+            examples[class_] = [trace_id.tobytes().hex()]
+    return examples
+
+
+def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
+    if shard is None:
+        return Deposit(
+            shard=name,
+            clock=arrivals.clock,
+            live=arrivals.live,
+            exact=arrivals.exact,
+            watermarks=arrivals.watermarks,
+        )
+    entries = Entries.none()
+    if shard.rows:
+        entries = Entries(
+            np.array(shard.rows, np.int64),
+            np.array(shard.times, np.int64),
+            np.array(shard.counts, np.int64),
+        )
+    return Deposit(
+        shard=name,
+        clock=arrivals.clock,
+        live=arrivals.live,
+        exact=arrivals.exact,
+        keys=tuple(shard.keys),
+        entries=entries,
+        points=tuple(shard.points),
+        tallies=tuple(shard.tallies),
+        watermarks=arrivals.watermarks,
+    )

@@ -1,0 +1,155 @@
+"""The flow's live source: payloads from the spool, in the order in which they were acknowledged.
+
+The clock of what is read is the moment at which it was received, so that a replay after a restart decides
+as before; once everything is read it is the wall clock, with a tick a second.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from engine.arrivals import Arrivals
+from engine.spool import Spool, Stored
+
+PAYLOADS_PER_READ = 64
+BYTES_PER_READ = 32 << 20
+IDLE = timedelta(milliseconds=5)
+TICK = 1.0
+# Positions of so many snapshots back are still needed: Bytewax resumes from one that is whole.
+SNAPSHOTS_KEPT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where reading goes on.
+
+    Attributes:
+        after: id of the last payload read.
+        clock: Unix seconds.
+        watermarks: newest arrival of (traces, metrics).
+    """
+
+    after: int = 0
+    clock: float = 0.0
+    watermarks: tuple[float, float] = (0.0, 0.0)
+
+
+class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
+    """Reads one spool.
+
+    Args:
+        spool: opened where the partition is built, on its worker.
+        stopping: asked before each read; True ends the input, and so the flow, with a snapshot.
+        retain: seconds that a payload is kept after a snapshot has passed it.
+    """
+
+    def __init__(
+        self, spool: Callable[[], Spool], stopping: Callable[[], bool], retain: float = 60.0
+    ) -> None:
+        self.spool = spool
+        self.stopping = stopping
+        self.retain = retain
+
+    def list_parts(self) -> list[str]:
+        """The one spool of this machine."""
+        return ["spool"]
+
+    def build_part(
+        self, _step_id: str, _for_part: str, resume_state: Position | None
+    ) -> "SpoolPartition":
+        """Open the spool where it was left."""
+        return SpoolPartition(self.spool(), self.stopping, self.retain, resume_state)
+
+
+class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
+    """Reads the spool from a position on."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        stopping: Callable[[], bool],
+        retain: float,
+        resume: Position | None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.spool = spool
+        self.stopping = stopping
+        self.retain = retain
+        self.now = now
+        self.position = resume or Position()
+        # What is in the spool already was, or could have been, decided on before the restart.
+        self.replay_until = spool.last_id()
+        self.ticked = self.position.clock
+        self.snapshots: deque[tuple[float, int]] = deque()
+        self.idle = False
+
+    def next_batch(self) -> list[Arrivals]:
+        """What has been acknowledged since, or a tick when one is due."""
+        if self.stopping():
+            raise StopIteration
+        stored = self.spool.read(self.position.after, PAYLOADS_PER_READ, BYTES_PER_READ)
+        self.idle = not stored
+        if stored:
+            return [self._arrivals(group) for group in _same_second(stored)]
+        now = self.now()
+        # A wall clock that was set back must not stop the ticks for as long.
+        if now - self.ticked >= TICK or now < self.ticked - TICK:
+            self.ticked = now
+            clock = max(now, self.position.clock)
+            self.position = Position(self.position.after, clock, self.position.watermarks)
+            return [Arrivals(clock=clock, tick=True, watermarks=self.position.watermarks)]
+        return []
+
+    def next_awake(self) -> datetime | None:
+        """At once while there is something to read."""
+        return datetime.now(UTC) + IDLE if self.idle else None
+
+    def snapshot(self) -> Position:
+        """The position after what was last read; frees what no recovery will ask for again."""
+        now = self.now()
+        self.snapshots.append((now, self.position.after))
+        passed = 0
+        while len(self.snapshots) > SNAPSHOTS_KEPT and self.snapshots[0][0] <= now - self.retain:
+            passed = self.snapshots.popleft()[1]
+        if passed:
+            self.spool.delete_through(passed)
+        return self.position
+
+    def close(self) -> None:
+        """Nothing of its own to close: the spool is the process's."""
+
+    def _arrivals(self, stored: list[Stored]) -> Arrivals:
+        received = stored[-1].received_ns / 1e9
+        clock = max(received, self.position.clock)
+        traces = tuple(s.body for s in stored if s.signal == "traces")
+        metrics = tuple(s.body for s in stored if s.signal == "metrics")
+        marks = self.position.watermarks
+        marks = (clock if traces else marks[0], clock if metrics else marks[1])
+        self.position = Position(stored[-1].id, clock, marks)
+        tick = clock - self.ticked >= TICK
+        if tick:
+            self.ticked = clock
+        return Arrivals(
+            clock=clock,
+            traces=traces,
+            metrics=metrics,
+            live=stored[-1].id > self.replay_until,
+            tick=tick,
+            watermarks=marks,
+        )
+
+
+def _same_second(stored: list[Stored]) -> Iterator[list[Stored]]:
+    """Split where the second of receipt changes, so that a backlog is decided on as finely as live."""
+    group: list[Stored] = []
+    for item in stored:
+        if group and item.received_ns // 1_000_000_000 != group[-1].received_ns // 1_000_000_000:
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group

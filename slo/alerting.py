@@ -1,0 +1,282 @@
+"""Burn-rate and budget alerts of many series at once.
+
+A tier is *armed* from the moment that both its windows exceed the threshold, with evidence, until
+either no longer does; evidence is asked for the start alone, so that an alert does not flap while
+its bound hovers. A severity fires while any of its tiers is armed. Rows that are frozen (their
+source has gone silent) keep what they have.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slo.decision import Alert, SeriesKey, budget_remaining
+from slo.evidence import evident, exceeds
+from slo.explain import Explanation
+from slo.model import Objective, Tier
+from slo.windows import Counts
+
+BUDGET_LEVELS = (0.5, 0.8, 1.0)
+# A budget alert ends once consumption is this far below its level, so that it does not flap there.
+BUDGET_RELEASE = 0.95
+
+Severity = Literal["page", "ticket", "info"]
+Explain = Callable[[SeriesKey, float], Explanation]
+_ONE = Fraction(1)
+
+
+class Identity(NamedTuple):
+    """What makes an alert the same alert: its series, its severity and, for budgets, the level (else 0)."""
+
+    key: SeriesKey
+    severity: Severity
+    level: float
+
+
+class Counted(NamedTuple):
+    """The counts that a decision is made from; one row a series.
+
+    Attributes:
+        bad: `int64[rows, windows]`.
+        total: `int64[rows, windows]`.
+        period: `int64[rows, 2]`, (bad, total) in the budget's own window.
+    """
+
+    bad: Counts
+    total: Counts
+    period: Counts
+
+
+@dataclass(slots=True)
+class AlertState:
+    """What a recovery snapshot keeps: armed conditions by name, and what fires since when."""
+
+    armed: dict[SeriesKey, frozenset[tuple[str, int, int]]] = field(default_factory=dict)
+    firing: dict[Identity, tuple[float, int]] = field(default_factory=dict)
+
+
+class Alerting:
+    """The alert conditions of a growing table of series.
+
+    Args:
+        objectives: by id.
+        columns: index of each window (seconds) among the columns of the counts.
+        state: of a snapshot, or a new one.
+    """
+
+    def __init__(
+        self,
+        objectives: Mapping[str, Objective],
+        columns: Mapping[int, int],
+        state: AlertState | None = None,
+    ) -> None:
+        self.objectives = objectives
+        self.columns = columns
+        self.keys: list[SeriesKey] = []
+        self._restored = state or AlertState()
+        self.firing = dict(self._restored.firing)
+        most = max((len(o.tiers) for o in objectives.values()), default=0)
+        self._threshold = np.empty((0, most))
+        self._confidence = np.empty((0, most))
+        self._short = np.empty((0, most), np.int64)
+        self._long = np.empty((0, most), np.int64)
+        self._valid = np.empty((0, most), np.bool_)
+        self.armed = np.empty((0, most), np.bool_)
+        self.consumed = np.empty((0, len(BUDGET_LEVELS)), np.bool_)
+        self._budget = np.empty(0)
+        self._exact: list[list[Fraction]] = []
+
+    def extend(self, keys: Sequence[SeriesKey]) -> None:
+        """Append series; the sum over groups (group None) gets no alerts."""
+        if not keys:
+            return
+        most = self._threshold.shape[1]
+        rows: list[tuple[list[float], list[float], list[int], list[int], list[bool], list[bool]]] = []
+        for key in keys:
+            objective = self.objectives[key.objective]
+            tiers = list(objective.tiers) if key.group is not None else []
+            spare = most - len(tiers)
+            armed = self._restored.armed.get(key, frozenset())
+            rows.append(
+                (
+                    [float(t.threshold) for t in tiers] + [1.0] * spare,
+                    [objective.evidence or 0.0] * most,
+                    [self.columns[t.short] for t in tiers] + [0] * spare,
+                    [self.columns[t.long] for t in tiers] + [0] * spare,
+                    [True] * len(tiers) + [False] * spare,
+                    [(t.severity, t.short, t.long) in armed for t in tiers] + [False] * spare,
+                )
+            )
+            self._exact.append([t.threshold for t in tiers] + [_ONE] * spare)
+        columns = [np.array(column) for column in zip(*rows, strict=True)]
+        self._threshold = np.vstack([self._threshold, columns[0]])
+        self._confidence = np.vstack([self._confidence, columns[1]])
+        self._short = np.vstack([self._short, columns[2].astype(np.int64)])
+        self._long = np.vstack([self._long, columns[3].astype(np.int64)])
+        self._valid = np.vstack([self._valid, columns[4].astype(np.bool_)])
+        self.armed = np.vstack([self.armed, columns[5].astype(np.bool_)])
+        consumed = [
+            [Identity(key, "info", level) in self.firing for level in BUDGET_LEVELS] for key in keys
+        ]
+        self.consumed = np.vstack([self.consumed, np.array(consumed)])
+        budgets = [
+            float(1 - self.objectives[key.objective].target) if key.group is not None else np.inf
+            for key in keys
+        ]
+        self._budget = np.concatenate([self._budget, budgets])
+        self.keys.extend(keys)
+
+    def state(self) -> AlertState:
+        """What a snapshot keeps."""
+        armed = {
+            self.keys[row]: frozenset(
+                (t.severity, t.short, t.long)
+                for t, on in zip(self._tiers(row), self.armed[row], strict=False)
+                if on
+            )
+            for row in np.flatnonzero(self.armed.any(axis=1)).tolist()
+        }
+        return AlertState(armed, dict(self.firing))
+
+    def _tiers(self, row: int) -> tuple[Tier, ...]:
+        return self.objectives[self.keys[row].objective].tiers
+
+    def decide(
+        self, clock: float, counted: Counted, frozen: NDArray[np.bool_], explain: Explain
+    ) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
+        """Alerts that fire now, and those that this decision ended.
+
+        Args:
+            clock: Unix seconds.
+            counted: one row for every series so far.
+            frozen: `bool[rows]`.
+            explain: asked for alerts only.
+        """
+        self._burn(counted, frozen)
+        self._consume(counted, frozen)
+        wanted: dict[Identity, tuple[int, int]] = {}
+        for row in np.flatnonzero(self.armed.any(axis=1)).tolist():
+            tiers = self._tiers(row)
+            for tier in np.flatnonzero(self.armed[row]).tolist():
+                identity = Identity(self.keys[row], tiers[tier].severity, 0.0)
+                wanted.setdefault(identity, (row, tier))
+        for row in np.flatnonzero(self.consumed.any(axis=1)).tolist():
+            for level in np.flatnonzero(self.consumed[row]).tolist():
+                wanted[Identity(self.keys[row], "info", BUDGET_LEVELS[level])] = (row, -1)
+        return self._alerts(clock, counted, wanted, explain)
+
+    def _burn(self, counted: Counted, frozen: NDArray[np.bool_]) -> None:
+        bad_long = np.take_along_axis(counted.bad, self._long, axis=1)
+        total_long = np.take_along_axis(counted.total, self._long, axis=1)
+        burning = self._valid & exceeds(bad_long, total_long, self._threshold, self._exact)
+        if burning.any():
+            bad_short = np.take_along_axis(counted.bad, self._short, axis=1)
+            total_short = np.take_along_axis(counted.total, self._short, axis=1)
+            burning &= exceeds(bad_short, total_short, self._threshold, self._exact)
+        fresh = burning & ~self.armed
+        if fresh.any():
+            at = np.nonzero(fresh)
+            fresh[at] = evident(
+                bad_long[at], total_long[at], self._threshold[at], self._confidence[at]
+            )
+        armed = burning & (self.armed | fresh)
+        self.armed = np.where(frozen[:, None], self.armed, armed)
+
+    def _consume(self, counted: Counted, frozen: NDArray[np.bool_]) -> None:
+        bad, total = counted.period[:, 0], counted.period[:, 1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(total > 0, bad / (self._budget * total), 0.0)
+        levels = np.array(BUDGET_LEVELS)
+        reached = share[:, None] >= levels
+        fresh = reached & ~self.consumed
+        if fresh.any():
+            rows, at = np.nonzero(fresh)
+            # Consumption of exactly a level is no proof of more; ask for evidence of just under it.
+            fresh[rows, at] = evident(
+                bad[rows],
+                total[rows],
+                self._budget[rows] * levels[at] * BUDGET_RELEASE,
+                self._confidence[rows, 0] if self._confidence.shape[1] else np.zeros(len(rows)),
+            )
+        kept = self.consumed & (share[:, None] >= levels * BUDGET_RELEASE)
+        self.consumed = np.where(frozen[:, None], self.consumed, kept | fresh)
+
+    def _alerts(
+        self,
+        clock: float,
+        counted: Counted,
+        wanted: Mapping[Identity, tuple[int, int]],
+        explain: Explain,
+    ) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
+        ended = [identity for identity in self.firing if identity not in wanted]
+        over = []
+        rows = {key: row for row, key in enumerate(self.keys)} if ended else {}
+        for identity in ended:
+            starts_at, tier = self.firing.pop(identity)
+            row = rows.get(identity.key)
+            if row is not None:  # otherwise its series is gone from the SLO files
+                alert = self._alert(identity, row, tier, starts_at, counted, explain, clock)
+                over.append(replace(alert, ends_at=clock))
+        now = []
+        for identity, (row, tier) in wanted.items():
+            starts_at, fired_by = self.firing.setdefault(identity, (clock, tier))
+            if fired_by >= len(self._tiers(row)) or (
+                fired_by >= 0 and not self.armed[row, fired_by]
+            ):
+                # Another tier of the severity took over; the alert stays the same one.
+                fired_by = tier
+                self.firing[identity] = (starts_at, tier)
+            now.append(self._alert(identity, row, fired_by, starts_at, counted, explain, clock))
+        return tuple(now), tuple(over)
+
+    def _alert(
+        self,
+        identity: Identity,
+        row: int,
+        tier: int,
+        starts_at: float,
+        counted: Counted,
+        explain: Explain,
+        clock: float,
+    ) -> Alert:
+        objective = self.objectives[identity.key.objective]
+        budget = 1 - objective.target
+        bad, total = counted.period[row].tolist()
+        remaining = budget_remaining(objective.target, bad, total)
+        explanation = explain(identity.key, clock)
+        short = long = 0
+        burn_short = burn_long = float(Fraction(bad, total) / budget) if total else 0.0
+        factor = 0.0
+        if 0 <= tier < len(objective.tiers):
+            fired = objective.tiers[tier]
+            short, long, factor = fired.short, fired.long, float(fired.factor)
+            burn_short = self._burn_rate(counted, row, short, budget)
+            burn_long = self._burn_rate(counted, row, long, budget)
+        exhausted = max(0.0, remaining) * objective.period / burn_long if burn_long > 0 else None
+        return Alert(
+            series=identity.key,
+            kind="budget" if identity.severity == "info" else "burn",
+            severity=identity.severity,
+            starts_at=starts_at,
+            ends_at=None,
+            short=short,
+            long=long,
+            burn_short=burn_short,
+            burn_long=burn_long,
+            factor=factor,
+            budget_remaining=remaining,
+            exhausted_in=exhausted,
+            consumed=identity.level or None,
+            slices=explanation.slices,
+            errors=explanation.errors,
+            trace_ids=explanation.trace_ids,
+        )
+
+    def _burn_rate(self, counted: Counted, row: int, window: int, budget: Fraction) -> float:
+        column = self.columns[window]
+        total = int(counted.total[row, column])
+        return float(Fraction(int(counted.bad[row, column]), total) / budget) if total else 0.0

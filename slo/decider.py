@@ -1,0 +1,194 @@
+"""Puts a shard's levels together again and decides on its alerts.
+
+Every update of the intake may have led to updates of the coarser levels; they carry its number.
+A decision is made only from an update whose consequences have all arrived, in order, so that the same
+arrivals give the same decisions however the steps between were scheduled.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slo.alerting import Alerting, AlertState, Counted
+from slo.decision import Decision, SeriesKey
+from slo.explain import Explainer, Explanation
+from slo.model import CalendarWindow, Objective
+from slo.shard import Head, Update
+from slo.windows import Counts
+
+EXPLAIN_EVERY = 5.0
+
+
+@dataclass(slots=True)
+class DeciderState:
+    """What a recovery snapshot keeps of a decider.
+
+    Attributes:
+        current: the newest update of every coarse level.
+        alerts: what is armed and fires.
+        explainers: the last hour's combinations, by series.
+    """
+
+    current: dict[int, Update] = field(default_factory=dict)
+    alerts: AlertState = field(default_factory=AlertState)
+    explainers: dict[SeriesKey, Explainer] = field(default_factory=dict)
+
+
+class Decider:
+    """Decides for one shard.
+
+    Args:
+        objectives: by id.
+        windows: seconds of the windows of each level.
+        stale_after: seconds without arrivals of a signal after which its alerts freeze.
+        state: of a snapshot, or None to begin.
+    """
+
+    def __init__(
+        self,
+        objectives: Mapping[str, Objective],
+        windows: Sequence[tuple[int, ...]],
+        stale_after: float,
+        state: DeciderState | None = None,
+    ) -> None:
+        state = state or DeciderState()
+        self.objectives = objectives
+        self.generations = {o.id: o.generation for o in objectives.values()}
+        self.windows = tuple(w for level in windows for w in level)
+        self.columns = {w: i for i, w in enumerate(self.windows)}
+        self.widths = [len(level) for level in windows]
+        self.stale_after = stale_after
+        self.current = dict(state.current)
+        self.alerting = Alerting(objectives, self.columns, state.alerts)
+        self.explainers = dict(state.explainers)
+        self.explained: dict[SeriesKey, tuple[float, Explanation]] = {}
+        self.queues: list[deque[Update]] = [deque() for _ in windows]
+        self.seen = 0
+        self.alive = np.empty(0, np.int64)
+        self.keys: tuple[SeriesKey, ...] = ()
+        self.signals = np.empty(0, np.int64)
+        self.period_column = np.empty(0, np.int64)
+
+    def state(self) -> DeciderState:
+        """What a snapshot keeps; taken between epochs, when no update waits for another."""
+        return DeciderState(dict(self.current), self.alerting.state(), dict(self.explainers))
+
+    def take(self, update: Update) -> list[Decision]:
+        """Take a level's update; decides on all that are complete by it."""
+        self.queues[update.level].append(update)
+        decisions = []
+        while (first := self._complete()) is not None:
+            decisions.append(self._decide(first))
+        return decisions
+
+    def _complete(self) -> Update | None:
+        """The next intake update all of whose consequences are here; those are made current."""
+        chain: list[Update] = []
+        for queue in self.queues:
+            if not queue:
+                return None
+            chain.append(queue[0])
+            if queue[0].onward is None:
+                break
+        for update in chain:
+            self.queues[update.level].popleft()
+            if update.level:
+                self.current[update.level] = replace(update, onward=None)
+        return chain[0]
+
+    def _decide(self, update: Update) -> Decision:
+        head = update.head
+        if head is None:
+            raise ValueError("the intake's updates carry a head")
+        self._extend(head.keys[self.seen : len(update.sums)])
+        for tally in head.tallies:
+            if tally.key.group is not None:
+                self.explainers.setdefault(tally.key, Explainer()).add(
+                    update.clock, tally.values, tally.bad, tally.total, tally.trace_ids
+                )
+        sums = self._sums(update)[self.alive]
+        counted = Counted(sums[:, :, 0], sums[:, :, 1], self._period(sums, head))
+        frozen = self._frozen(update.clock, head)
+        alerts, ended = self.alerting.decide(update.clock, counted, frozen, self._explain)
+        return Decision(
+            shard=head.shard,
+            clock=update.clock,
+            live=update.live,
+            windows=self.windows,
+            series=self.keys,
+            bad=counted.bad,
+            total=counted.total,
+            period=counted.period,
+            lifetime=head.lifetime[self.alive],
+            frozen=frozen,
+            alerts=alerts,
+            ended=ended,
+            watermark=max(head.watermarks),
+        )
+
+    def _extend(self, keys: Sequence[SeriesKey]) -> None:
+        """Take up new rows; those of an objective that is gone, or counted otherwise now, are passed over."""
+        if not keys:
+            return
+        rows = [
+            (self.seen + i, key)
+            for i, key in enumerate(keys)
+            if self.generations.get(key.objective) == key.generation
+        ]
+        self.seen += len(keys)
+        fresh = [key for _, key in rows]
+        self.alerting.extend(fresh)
+        self.alive = np.concatenate([self.alive, np.array([row for row, _ in rows], np.int64)])
+        self.keys += tuple(fresh)
+        objectives = [self.objectives[key.objective] for key in fresh]
+        signals = np.array([int(o.signal == "metrics") for o in objectives], np.int64)
+        self.signals = np.concatenate([self.signals, signals])
+        columns = [
+            -1 if isinstance(o.window, CalendarWindow) else self.columns[o.window.seconds]
+            for o in objectives
+        ]
+        self.period_column = np.concatenate([self.period_column, np.array(columns, np.int64)])
+
+    def _sums(self, update: Update) -> Counts:
+        """`int64[rows, windows, 2]`: closed buckets of each window's level and all open carries."""
+        rows = len(update.sums)
+        sums = np.zeros((rows, len(self.windows), 2), np.int64)
+        sums[:, : self.widths[0]] = update.sums
+        open_rest = update.carry.copy()
+        column = self.widths[0]
+        for level in range(1, len(self.widths)):
+            coarse = self.current[level]
+            known = len(coarse.sums)
+            width = self.widths[level]
+            sums[:known, column : column + width] = coarse.sums
+            sums[:, column : column + width] += open_rest[:, None]
+            open_rest[:known] += coarse.carry
+            column += width
+        return sums
+
+    def _period(self, sums: Counts, head: Head) -> Counts:
+        rolling = self.period_column >= 0
+        if rolling.all():
+            return sums[np.arange(len(sums)), self.period_column]
+        period = head.period[self.alive]
+        rows = np.flatnonzero(rolling)
+        period[rows] = sums[rows, self.period_column[rows]]
+        return period
+
+    def _frozen(self, clock: float, head: Head) -> NDArray[np.bool_]:
+        stale = np.array([clock - mark > self.stale_after for mark in head.watermarks])
+        return np.asarray(stale[self.signals])
+
+    def _explain(self, key: SeriesKey, clock: float) -> Explanation:
+        explainer = self.explainers.get(key)
+        if explainer is None:
+            return Explanation()
+        at, explanation = self.explained.get(key, (-EXPLAIN_EVERY, Explanation()))
+        if clock - at >= EXPLAIN_EVERY or clock < at:
+            names = tuple(str(field) for field in self.objectives[key.objective].explain)
+            explanation = explainer.explain(clock, names)
+            self.explained[key] = (clock, explanation)
+        return explanation

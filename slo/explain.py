@@ -1,0 +1,144 @@
+"""Which slice burns: the values, and pairs of values, over-represented among bad events.
+
+For every combination of the explained dimensions the last hour's bad and total counts are kept, in
+six slots of ten minutes. A value's *lift* is its share among the bad events divided by its share
+among all. Ranked is by the difference of the two shares (Youden's J), which prefers a slice that
+holds most of the bad and little else: of two slices with the same bad events the narrower wins.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from slo.decision import SliceCount
+
+SLOT_SECONDS = 600
+SLOTS = 6
+COMBINATIONS_PER_SLOT = 200
+TRACE_IDS = 5
+TOP = 5
+# An outcome is no place: it says what went wrong, not where, and would win every ranking.
+OUTCOMES = frozenset({"error.type"})
+OTHER = "(other)"
+
+Values = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Explanation:
+    """What an alert may say of its bad events: slices best first, error types, trace ids."""
+
+    slices: tuple[SliceCount, ...] = ()
+    errors: tuple[tuple[str, int], ...] = ()
+    trace_ids: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Slot:
+    number: int
+    counts: dict[Values, list[int]] = field(default_factory=dict)
+    trace_ids: dict[Values, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Explainer:
+    """The last hour of one series by combination of its explained dimensions."""
+
+    slots: deque[_Slot] = field(default_factory=lambda: deque(maxlen=SLOTS))
+
+    def add(
+        self, clock: float, values: Values, bad: int, total: int, trace_ids: Sequence[str]
+    ) -> None:
+        """Count a combination; beyond the limit of combinations a slot, it counts as `(other)`."""
+        number = int(clock) // SLOT_SECONDS
+        if not self.slots or self.slots[-1].number < number:
+            self.slots.append(_Slot(number))
+        slot = self.slots[-1]
+        if values not in slot.counts and len(slot.counts) >= COMBINATIONS_PER_SLOT:
+            values = (OTHER,) * len(values)
+        counts = slot.counts.setdefault(values, [0, 0])
+        counts[0] += bad
+        counts[1] += total
+        if trace_ids:
+            slot.trace_ids[values] = trace_ids[-1]
+
+    def explain(self, clock: float, names: Sequence[str]) -> Explanation:
+        """The explanation of the bad events of the last hour.
+
+        Args:
+            clock: Unix seconds.
+            names: the dimensions as the user wrote them, in the order of the counted values.
+        """
+        oldest = int(clock) // SLOT_SECONDS - SLOTS
+        counts: dict[Values, list[int]] = {}
+        trace_ids: dict[Values, str] = {}
+        for slot in self.slots:
+            if slot.number <= oldest:
+                continue
+            trace_ids |= slot.trace_ids
+            for values, (bad, total) in slot.counts.items():
+                sums = counts.setdefault(values, [0, 0])
+                sums[0] += bad
+                sums[1] += total
+        slices = rank(names, counts)
+        return Explanation(slices, _errors(names, counts), _examples(names, slices, trace_ids))
+
+
+def rank(names: Sequence[str], counts: Mapping[Values, Sequence[int]]) -> tuple[SliceCount, ...]:
+    """The most over-represented values and pairs, best first; only those with a lift above 1.
+
+    >>> counts = {("m1", "a"): (9, 10), ("m1", "b"): (0, 40), ("m2", "a"): (1, 50)}
+    >>> best = rank(("model", "tenant"), counts)[0]
+    >>> best.values, best.bad, best.total, best.lift
+    ((('model', 'm1'), ('tenant', 'a')), 9, 10, 9.0)
+    """
+    places = [i for i, name in enumerate(names) if name.split(".", 1)[-1] not in OUTCOMES]
+    subsets = [(i,) for i in places] + list(combinations(places, 2))
+    sums: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    all_bad = all_total = 0
+    for values, (bad, total) in counts.items():
+        all_bad += bad
+        all_total += total
+        for subset in subsets:
+            slice_ = tuple((names[i], values[i]) for i in subset)
+            if any(value in ("", OTHER) for _, value in slice_):
+                continue
+            pair = sums.setdefault(slice_, [0, 0])
+            pair[0] += bad
+            pair[1] += total
+    if all_bad <= 0 or all_total <= 0:
+        return ()
+    ranked = [
+        (bad / all_bad - total / all_total, SliceCount(slice_, bad, total, (bad / all_bad) / (total / all_total)))
+        for slice_, (bad, total) in sums.items()
+        if bad > 0 and bad * all_total > total * all_bad
+    ]
+    # A pair says more than a value only where it excludes something: on a tie the shorter first.
+    ranked.sort(key=lambda scored: (-round(scored[0], 9), len(scored[1].values), scored[1].values))
+    return tuple(found for _, found in ranked[:TOP])
+
+
+def _errors(
+    names: Sequence[str], counts: Mapping[Values, Sequence[int]]
+) -> tuple[tuple[str, int], ...]:
+    errors: Counter[str] = Counter()
+    for i, name in enumerate(names):
+        if name.split(".", 1)[-1] in OUTCOMES:
+            for values, (bad, _) in counts.items():
+                if bad > 0 and values[i]:
+                    errors[values[i]] += bad
+    return tuple(sorted(errors.items(), key=lambda item: (-item[1], item[0]))[:TOP])
+
+
+def _examples(
+    names: Sequence[str], slices: Sequence[SliceCount], trace_ids: Mapping[Values, str]
+) -> tuple[str, ...]:
+    """Trace ids from the best slice first."""
+    best = dict(slices[0].values) if slices else {}
+    inside = [
+        trace
+        for values, trace in trace_ids.items()
+        if all(values[i] == best.get(name, values[i]) for i, name in enumerate(names))
+    ]
+    return tuple(dict.fromkeys([*inside, *trace_ids.values()]))[:TRACE_IDS]

@@ -1,0 +1,62 @@
+"""What a set of objectives asks of the flow: which windows at which level, and how far back."""
+
+from dataclasses import dataclass, field
+
+from slo.model import Objective, RollingWindow
+from slo.windows import GRANULARITIES, Level, build_levels
+
+# Those that Sloth's dashboards read, for every objective, whatever its tiers.
+SLOTH_WINDOWS = (300, 1800, 3600, 7200, 21600, 86400, 259200)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The objectives of a run, and the arithmetic that follows from them.
+
+    Attributes:
+        objectives: each once.
+        shards: number of virtual shards; fixed for the life of a recovery directory.
+        series_limit: series of one objective; the rest share an overflow series a shard.
+        stale_after: seconds without arrivals of a signal after which its alerts freeze.
+        skew: seconds that an event may be ahead of its arrival.
+        windows: seconds of the windows of each level, ascending.
+    """
+
+    objectives: tuple[Objective, ...]
+    shards: int = 64
+    series_limit: int = 10_000
+    stale_after: float = 300.0
+    skew: float = 30.0
+    windows: tuple[tuple[int, ...], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        windows = set(SLOTH_WINDOWS)
+        for objective in self.objectives:
+            if isinstance(objective.window, RollingWindow):
+                windows.add(objective.window.seconds)
+            for tier in objective.tiers:
+                windows |= {tier.short, tier.long}
+        object.__setattr__(self, "windows", tuple(level.windows for level in build_levels(windows)))
+
+    @property
+    def by_id(self) -> dict[str, Objective]:
+        """The objectives by id."""
+        return {o.id: o for o in self.objectives}
+
+    @property
+    def horizon(self) -> int:
+        """Seconds of the longest rolling window."""
+        return max(w for level in self.windows for w in level)
+
+    @property
+    def shard_limit(self) -> int:
+        """Series of one objective in one shard: a fair share with room for an uneven spread."""
+        share = self.series_limit / self.shards
+        return max(1, int(share + 4 * share**0.5))
+
+    def level(self, number: int) -> Level:
+        """An empty level."""
+        parent = GRANULARITIES[number + 1] if number + 1 < len(GRANULARITIES) else None
+        return Level(GRANULARITIES[number], self.windows[number], parent)
+
+

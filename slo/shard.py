@@ -1,0 +1,404 @@
+"""One virtual shard: everything that is counted for its series, level by level.
+
+`Intake` is the first step of a shard: it knows the series, turns metric points into increments and
+slices into events, keeps calendar windows and lifetime counts, and holds level 0 of the
+windows. `Coarse` is any further level. Both emit `Update`s, which `slo.decider` puts together.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slo.calendars import period_end, period_start
+from slo.decision import SeriesKey
+from slo.increments import Increments, Point
+from slo.model import CalendarWindow, Objective
+from slo.slices import SliceBook
+from slo.windows import GRANULARITIES, Counts, Entries, Level
+
+OVERFLOW = "otel.metric.overflow"
+
+
+class Tally(NamedTuple):
+    """Counts of one combination of the explained dimensions among a series' events.
+
+    Attributes:
+        key: the series.
+        values: the combination, in the order of `Objective.explain`; `""` where absent.
+        bad: bad events.
+        total: all events.
+        trace_ids: hex ids of a few of the bad.
+    """
+
+    key: SeriesKey
+    values: tuple[str, ...]
+    bad: int
+    total: int
+    trace_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """What one batch of arrivals holds for one shard; empty for a mere tick of the clock.
+
+    Attributes:
+        shard: the shard's key.
+        clock: Unix seconds at which this arrived; live the wall clock, in a backtest the events'.
+        live: False while what is read was read before a restart already.
+        exact: decide also at every moment between the last clock and this one at which a window
+            changes (a backtest), instead of only now.
+        keys: series that the entries' rows point into.
+        entries: counts, at times no later than the clock.
+        points: metric points of this shard's series.
+        tallies: for explanations.
+        watermarks: newest arrival of (traces, metrics), Unix seconds, 0 for none yet.
+    """
+
+    shard: str
+    clock: float
+    live: bool = True
+    exact: bool = False
+    keys: tuple[SeriesKey, ...] = ()
+    entries: Entries = field(default_factory=Entries.none)
+    points: tuple[tuple[SeriesKey, Point], ...] = ()
+    tallies: tuple[Tally, ...] = ()
+    watermarks: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What only the intake knows of a shard; travels with level 0's updates.
+
+    Attributes:
+        shard: the shard's key.
+        keys: series, one a row; only ever appended to.
+        period: `int64[rows, 2]`, calendar counts, zeros where the window is rolling.
+        lifetime: `int64[rows, 2]`, ever counted.
+        tallies: for explanations.
+        watermarks: newest arrival of (traces, metrics).
+        too_late: events refused so far because no window reaches back to them.
+    """
+
+    shard: str
+    keys: Sequence[SeriesKey]
+    period: Counts
+    lifetime: Counts
+    tallies: tuple[Tally, ...]
+    watermarks: tuple[float, float]
+    too_late: int
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A level's sums after a change.
+
+    Attributes:
+        level: index of the level.
+        cause: number of the intake's update that led to this one.
+        clock: Unix seconds.
+        live: as in `Deposit`.
+        sums: `int64[rows, windows, 2]`.
+        carry: `int64[rows, 2]`.
+        onward: what the next level has to count, None where it has nothing to do.
+        head: with level 0 only.
+    """
+
+    level: int
+    cause: int
+    clock: float
+    live: bool
+    sums: Counts
+    carry: Counts
+    onward: Entries | None
+    head: Head | None = None
+
+
+def merge(deposits: Sequence[Deposit]) -> Deposit:
+    """Several deposits of one shard as one, at the clock of the newest."""
+    keys: list[SeriesKey] = []
+    entries = Entries.none()
+    for deposit in deposits:
+        shifted = deposit.entries._replace(rows=deposit.entries.rows + len(keys))
+        entries = entries.also(shifted)
+        keys.extend(deposit.keys)
+    marks = [deposit.watermarks for deposit in deposits]
+    return Deposit(
+        shard=deposits[0].shard,
+        clock=max(deposit.clock for deposit in deposits),
+        live=deposits[-1].live,
+        exact=deposits[-1].exact,
+        keys=tuple(keys),
+        entries=entries,
+        points=tuple(point for deposit in deposits for point in deposit.points),
+        tallies=tuple(tally for deposit in deposits for tally in deposit.tallies),
+        watermarks=(max(mark[0] for mark in marks), max(mark[1] for mark in marks)),
+    )
+
+
+class Coarse:
+    """A level above the first, in the shard's own step so that recovery saves it only when it changed."""
+
+    def __init__(self, number: int, level: Level) -> None:
+        self.number = number
+        self.level = level
+
+    def take(self, update: Update) -> Update:
+        """Count what the finer level passed on."""
+        onward = self.level.advance(int(update.clock))
+        if update.onward is not None:
+            # What is late for this level's own parent goes on beside the closed bucket.
+            late = self.level.deposit(update.onward)
+            if len(late.rows):
+                onward = late if onward is None else onward.also(late)
+        rows = self.level.rows
+        return Update(
+            level=self.number,
+            cause=update.cause,
+            clock=update.clock,
+            live=update.live,
+            sums=self.level.sums[:rows].copy(),
+            carry=self.level.carry[:rows].copy(),
+            onward=onward if self.level.parent else None,
+        )
+
+
+class Intake:
+    """The first step of a shard.
+
+    Args:
+        objectives: by id; what is not among them is refused a row.
+        level: level 0 of the windows.
+        horizon: seconds of the longest rolling window; what is older is counted as too late.
+        series_limit: rows an objective may have in this shard before the rest share one.
+        stale_after: seconds without any arrival after which a backtest stops deciding between data.
+    """
+
+    def __init__(
+        self,
+        objectives: dict[str, Objective],
+        level: Level,
+        horizon: int,
+        series_limit: int,
+        stale_after: float,
+    ) -> None:
+        self.objectives = objectives
+        self.level = level
+        self.horizon = horizon
+        self.series_limit = series_limit
+        self.stale_after = stale_after
+        self.shard = ""
+        self.cause = 0
+        self.clock = 0.0
+        self.watermarks = (0.0, 0.0)
+        self.keys: list[SeriesKey] = []
+        self.rows: dict[SeriesKey, int] = {}
+        self.per_objective: dict[tuple[str, str], int] = {}
+        self.lifetime = np.zeros((0, 2), np.int64)
+        self.period = np.zeros((0, 2), np.int64)
+        self.calendars: dict[CalendarWindow, tuple[int, int]] = {}
+        self.calendar_rows: dict[CalendarWindow, list[int]] = {}
+        self.books: dict[int, SliceBook] = {}
+        self.increments = Increments()
+        self.known_since: int | None = None
+        self.too_late = 0
+
+    def row(self, key: SeriesKey) -> int:
+        """The row of a series, made where it is new; the overflow series' beyond the limit."""
+        row = self.rows.get(key)
+        if row is not None:
+            return row
+        objective = self.objectives[key.objective]
+        kind = (key.objective, key.generation)
+        if key.group and self.per_objective.get(kind, 0) >= self.series_limit:
+            key = key._replace(group=(OVERFLOW,) * len(key.group))
+            if key in self.rows:
+                return self.rows[key]
+        row = len(self.keys)
+        self.keys.append(key)
+        self.rows[key] = row
+        self.per_objective[kind] = self.per_objective.get(kind, 0) + 1
+        self._room(row + 1)
+        if objective.slices:
+            self.books[row] = SliceBook(objective.slices)
+        if isinstance(objective.window, CalendarWindow):
+            self.calendar_rows.setdefault(objective.window, []).append(row)
+        return row
+
+    def _room(self, rows: int) -> None:
+        self.level.grow(rows)
+        if rows > len(self.lifetime):
+            more = max(rows, 2 * len(self.lifetime), 8) - len(self.lifetime)
+            self.lifetime = np.pad(self.lifetime, ((0, more), (0, 0)))
+            self.period = np.pad(self.period, ((0, more), (0, 0)))
+
+    def take(self, deposit: Deposit) -> Iterator[Update]:
+        """Count a deposit; yields an update for each moment that is to be decided."""
+        self.shard = deposit.shard
+        if self.known_since is None:
+            self.known_since = int(deposit.clock * 1e9)
+        if deposit.exact and self.clock:
+            yield from self._between(deposit.clock)
+        self.clock = max(self.clock, deposit.clock)
+        self.watermarks = (
+            max(self.watermarks[0], deposit.watermarks[0]),
+            max(self.watermarks[1], deposit.watermarks[1]),
+        )
+        onward = self.level.advance(int(self.clock))
+        entries = self._rows_of(deposit)
+        if deposit.points:
+            entries = entries.also(self._increments(deposit.points))
+        yield self._update(deposit.live, onward, self._events(entries), deposit.tallies)
+
+    def _between(self, until: float) -> Iterator[Update]:
+        """Decide at each edge before `until` at which a window changes, while the source is not stale."""
+        level = self.level
+        last = min(until, max(self.watermarks) + self.stale_after)
+        # Levels above slide at their own edges, which are multiples of the second granularity.
+        slide = GRANULARITIES[1] // GRANULARITIES[0]
+        for bucket in range(level.head + 1, int(last) // level.granularity + 1):
+            clock = bucket * level.granularity
+            if clock >= until:
+                break
+            if (
+                bucket % slide == 0
+                or level.changes_at(bucket)
+                or any(book.due(clock) for book in self.books.values())
+            ):
+                self.clock = float(clock)
+                onward = level.advance(clock)
+                yield self._update(True, onward, self._events(Entries.none()), ())  # noqa: FBT003  a backtest is live
+
+    def _rows_of(self, deposit: Deposit) -> Entries:
+        if not len(deposit.entries.rows):
+            return deposit.entries
+        rows = np.array([self.row(key) for key in deposit.keys], np.int64)
+        return deposit.entries._replace(rows=rows[deposit.entries.rows])
+
+    def _increments(self, points: Sequence[tuple[SeriesKey, Point]]) -> Entries:
+        rows, times, counts = [], [], []
+        now = int(self.clock)
+        for key, point in points:
+            increment = self.increments.feed(point, known_since_ns=self.known_since or 0)
+            if increment is None or not (increment.bad or increment.total):
+                continue
+            rows.append(self.row(key))
+            times.append(min(increment.time_ns // 1_000_000_000, now))
+            counts.append((increment.bad, increment.total))
+        if not rows:
+            return Entries.none()
+        return Entries(np.array(rows), np.array(times), np.array(counts, np.int64))
+
+    def _events(self, entries: Entries) -> Entries:
+        """Entries as events of the objective: slices settled, calendars and lifetimes counted."""
+        if self.books:
+            entries = self._sliced(entries)
+        dated = self._count_calendars(entries)
+        if not len(entries.rows):
+            return entries
+        np.add.at(self.lifetime, entries.rows, entries.counts)
+        kept = entries.times > self.clock - self.horizon
+        if kept.all():
+            return entries
+        self.too_late += int(entries.counts[~kept & ~dated, 1].sum())
+        return entries.where(kept)
+
+    def _sliced(self, entries: Entries) -> Entries:
+        now = int(self.clock)
+        whole = ~np.isin(entries.rows, list(self.books))
+        for row, time, (bad, total) in zip(
+            *(part[~whole].tolist() for part in entries), strict=True
+        ):
+            if self.books[row].remembers(time, now):
+                self.books[row].add(time, bad, total)
+            else:
+                self.too_late += total
+        settled = [(row, *event) for row, book in self.books.items() for event in book.settle(now)]
+        if not settled:
+            return entries.where(whole)
+        rows, times, bads, totals = np.array(settled, np.int64).T
+        return entries.where(whole).also(Entries(rows, times, np.stack([bads, totals], axis=1)))
+
+    def _count_calendars(self, entries: Entries) -> NDArray[np.bool_]:
+        """Count what falls into the current calendar windows; tells which entries did."""
+        dated = np.zeros(len(entries.rows), np.bool_)
+        for window, rows in self.calendar_rows.items():
+            start, end = self.calendars.get(window, (0, 0))
+            if self.clock >= end:
+                start = period_start(window, int(self.clock))
+                self.calendars[window] = (start, period_end(window, int(self.clock)))
+                if end:
+                    self.period[rows] = 0
+            within = np.isin(entries.rows, rows) & (entries.times >= start)
+            np.add.at(self.period, entries.rows[within], entries.counts[within])
+            dated |= within
+        return dated
+
+    def _update(
+        self, live: bool, onward: Entries | None, entries: Entries, tallies: tuple[Tally, ...]
+    ) -> Update:
+        late = self.level.deposit(entries)
+        if len(late.rows):
+            onward = late if onward is None else onward.also(late)
+        self.cause += 1
+        rows = len(self.keys)
+        return Update(
+            level=0,
+            cause=self.cause,
+            clock=self.clock,
+            live=live,
+            sums=self.level.sums[:rows].copy(),
+            carry=self.level.carry[:rows].copy(),
+            onward=onward,
+            head=Head(
+                shard=self.shard,
+                keys=self.keys,
+                period=self.period[:rows].copy(),
+                lifetime=self.lifetime[:rows].copy(),
+                tallies=tallies,
+                watermarks=self.watermarks,
+                too_late=self.too_late,
+            ),
+        )
+
+    def state(self) -> dict[str, object]:
+        """What a snapshot keeps; plain values, to be pickled at once."""
+        rows = len(self.keys)
+        return {
+            "level": self.level.trimmed(),
+            "lifetime": self.lifetime[:rows],
+            "period": self.period[:rows],
+            **{name: getattr(self, name) for name in _KEPT},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a snapshot, perhaps with other objectives than it was taken with.
+
+        Rows of objectives that are gone, or counted otherwise now, stay where they are: they get no
+        more entries, and deciders pass over them.
+        """
+        for name in ("lifetime", "period", *_KEPT):
+            setattr(self, name, state[name])
+        self.level = state["level"].fitted(self.level.windows, self.level.parent)
+        self.rows = {key: row for row, key in enumerate(self.keys)}
+        self.calendar_rows = {}
+        for row, key in enumerate(self.keys):
+            objective = self.objectives.get(key.objective)
+            if objective and isinstance(objective.window, CalendarWindow):
+                self.calendar_rows.setdefault(objective.window, []).append(row)
+
+
+_KEPT = (
+    "cause",
+    "clock",
+    "watermarks",
+    "keys",
+    "per_objective",
+    "calendars",
+    "books",
+    "increments",
+    "known_since",
+    "too_late",
+)
