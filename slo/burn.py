@@ -67,7 +67,7 @@ def resolve_tiers(
     notes: list[str] = []
     for plan in plans:
         tier = _resolve(plan, target, period)
-        doubt = _doubt(plan, tier, period)
+        doubt = _doubt(plan, period)
         if doubt is None or plan.written:
             tiers.append(tier)
         if doubt is not None:
@@ -106,7 +106,7 @@ def _wanted_factor(plan: TierPlan, period: int) -> Fraction:
     return plan.share * period / plan.long
 
 
-def _doubt(plan: TierPlan, tier: Tier, period: int) -> str | None:
+def _doubt(plan: TierPlan, period: int) -> str | None:
     if plan.long > period:
         return (
             f"its long window ({format_duration(plan.long)}) exceeds the objective's "
@@ -114,7 +114,8 @@ def _doubt(plan: TierPlan, tier: Tier, period: int) -> str | None:
         )
     wanted = _wanted_factor(plan, period)
     if wanted < LEAST_DEFAULT_FACTOR:
-        return f"at a burn rate of {_short(wanted)} the budget lasts longer than the objective's window"
+        rate = _short(wanted)
+        return f"at a burn rate of {rate} the budget lasts longer than the objective's window"
     return None
 
 
@@ -122,8 +123,9 @@ def _clamp_note(plan: TierPlan, tier: Tier, target: Fraction, period: int) -> st
     wanted = _wanted_factor(plan, period)
     return (
         f"tier {plan.name} cannot fire at its factor {_short(wanted)}: with a target of "
-        f"{_short(100 * target)} % that is an error ratio of {_short(100 * wanted * (1 - target))} %; "
-        f"clamped to {_short(tier.factor)}, which is an error ratio above {_short(100 * tier.threshold)} %"
+        f"{_short(100 * target)} % that is an error ratio of "
+        f"{_short(100 * wanted * (1 - target))} %; clamped to {_short(tier.factor)}, which is an "
+        f"error ratio above {_short(100 * tier.threshold)} %"
     )
 
 

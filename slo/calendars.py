@@ -1,4 +1,4 @@
-"""Calendar periods: where the current day, week, month or quarter of a time zone starts and ends."""
+"""Calendar periods: where the current day, week, month or quarter of a time zone starts, ends."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ def period_start(window: CalendarWindow, unix_seconds: float) -> int:
     """Unix seconds at which the period that holds a moment starts.
 
     Periods start when the date changes there, which is not always at 0:00: where a change of the
-    clocks leaves that hour out, at the first moment of the date, where it comes twice, at the first.
+    clocks leaves that hour out, at the date's first moment; where it comes twice, at the first.
 
     Raises:
         ValueError: the moment lies before year 2 or after year 9998, or the time zone is unknown.

@@ -90,8 +90,9 @@ class Masks:
                 return self._compare_strings(column, comparison.operator, str(comparison.value))
             case Kind.BOOL:
                 bools = column.kinds == Kind.BOOL
-                bools &= _COMPARE[comparison.operator](column.bits, int(bool(comparison.value)))
-                return bools
+                wanted = int(bool(comparison.value))
+                fitting: Mask = bools & _COMPARE[comparison.operator](column.bits, wanted)
+                return fitting
             case _:
                 value = comparison.value
                 if not isinstance(value, int | float):
@@ -116,8 +117,8 @@ class Masks:
     def _compare_strings(self, column: Column, op: Operator, value: str) -> Mask:
         are_strings = column.kinds == Kind.STRING
         if op in ("=", "!="):
-            are_strings &= _COMPARE[op](column.bits, self._code(value))
-            return are_strings
+            same: Mask = are_strings & _COMPARE[op](column.bits, self._code(value))
+            return same
         codes = column.bits if are_strings.all() else np.where(are_strings, column.bits, 0)
         table = self._table(codes[are_strings], op, value)
         fitting: Mask = are_strings & table[codes]

@@ -1,0 +1,249 @@
+"""The YAML form of SLOs, `apiVersion: burnline/v1`: shape, defaults and JSON Schema.
+
+`slo.compile` turns what these models hold into `slo.model.Objective`s.
+"""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from slo._fields import (
+    Above,
+    AnnotationName,
+    Attribute,
+    Evidence,
+    Factor,
+    LabelName,
+    Name,
+    Off,
+    Percent,
+    Selector,
+    Share,
+    SliceLength,
+    SpanFilter,
+    Text,
+    TimeZone,
+    Window,
+)
+
+API_VERSION = "burnline/v1"
+SCHEMA_ID = "urn:burnline:v1:slos"
+
+# The names of a union's branches appear in pydantic's error paths; no YAML key looks like these.
+_FORM, _TEXT = "<form>", "<text>"
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+Labels = dict[LabelName, Text]
+Annotations = dict[AnnotationName, Text]
+
+
+def _form_or_text(value: object) -> str:
+    return _FORM if isinstance(value, dict | BaseModel) else _TEXT
+
+
+class CalendarForm(_Form):
+    """A window that starts anew with each calendar unit."""
+
+    calendar: Literal["day", "week", "month", "quarter"] = Field(
+        description="The unit whose start resets the budget; weeks start on Monday."
+    )
+    time_zone: TimeZone = Field(
+        default="UTC", description="IANA name of the zone whose calendar it is."
+    )
+
+
+class SpansForm(_Form):
+    """Events from spans, chosen by TraceQL spanset filters."""
+
+    total: SpanFilter = Field(description="Which spans are events.")
+    bad: SpanFilter | None = Field(
+        default=None, description="Which of these are bad. Either this or good."
+    )
+    good: SpanFilter | None = Field(
+        default=None, description="Which of these are good; the rest is bad."
+    )
+
+
+class MetricsForm(_Form):
+    """Events from OTLP metrics: two counters, or a histogram split at a bound."""
+
+    total: Selector | None = Field(default=None, description="The counter of all events.")
+    bad: Selector | None = Field(default=None, description="The counter of bad events. Or good.")
+    good: Selector | None = Field(
+        default=None, description="The counter of good events; the rest is bad."
+    )
+    histogram: Selector | None = Field(
+        default=None, description="A histogram instead: every observation is an event."
+    )
+    above: Above | None = Field(
+        default=None,
+        description="Observations above it are bad: a number in the metric's unit, or a duration, "
+        "for metrics in seconds. Best an edge of the histogram's buckets.",
+    )
+
+
+class SlicesForm(_Form):
+    """Time slices: each slice of time with traffic is one event."""
+
+    length: SliceLength = Field(
+        default="1m", validate_default=True, description="How long a slice is."
+    )
+    target: Percent = Field(
+        description="Percent of a slice's events that must be good for the slice to be good."
+    )
+
+
+class SliForm(_Form):
+    """What is counted: spans or metrics, perhaps by time slices."""
+
+    spans: SpansForm | None = Field(
+        default=None, description="Events from spans. Either this or metrics."
+    )
+    metrics: MetricsForm | None = Field(default=None, description="Events from metrics.")
+    slices: SlicesForm | None = Field(
+        default=None, description="Judge slices of time, not single events."
+    )
+
+
+class AlertForm(_Form):
+    """Labels and annotations of the alerts of one severity."""
+
+    labels: Labels = Field(default={}, description="Labels added to these alerts.")
+    annotations: Annotations = Field(default={}, description="Annotations added to these alerts.")
+
+
+class TierForm(_Form):
+    """A burn-rate condition; for a default tier any part of it, for one of your own all."""
+
+    severity: Literal["page", "ticket"] | None = Field(
+        default=None, description="Which alert it fires."
+    )
+    short: Window | None = Field(default=None, description="The short window.")
+    long: Window | None = Field(default=None, description="The long window.")
+    share: Share | None = Field(
+        default=None, description="The part of the budget that burns away within the long window."
+    )
+    factor: Factor | None = Field(
+        default=None, description="The burn rate itself, instead of share."
+    )
+
+
+_Alert = Annotated[
+    Annotated[AlertForm, Tag(_FORM)] | Annotated[Off, Tag(_TEXT)], Discriminator(_form_or_text)
+]
+_Tier = Annotated[
+    Annotated[TierForm, Tag(_FORM)] | Annotated[Off, Tag(_TEXT)], Discriminator(_form_or_text)
+]
+_Window = Annotated[
+    Annotated[CalendarForm, Tag(_FORM)] | Annotated[Window, Tag(_TEXT)],
+    Discriminator(_form_or_text),
+]
+
+
+class AlertsForm(_Form):
+    """Who is told and when."""
+
+    name: Text | None = Field(default=None, description="The alertname label of this SLO's alerts.")
+    page: _Alert = Field(default=AlertForm(), description="Alerts that wake someone; off for none.")
+    ticket: _Alert = Field(
+        default=AlertForm(), description="Alerts for working hours; off for none."
+    )
+    tiers: dict[Name, _Tier] = Field(
+        default={},
+        description="Burn-rate conditions by name: page-fast, page-slow, ticket-fast and "
+        "ticket-slow can be changed or switched off, others added.",
+    )
+
+
+class SloForm(_Form):
+    """One service-level objective."""
+
+    name: Name = Field(description="Unique within the service.", examples=["availability"])
+    description: Text | None = Field(default=None, description="For people.")
+    objective: Percent = Field(description="Percent of the events that must be good.")
+    window: _Window = Field(
+        default=30 * 86400,
+        description="The budget's period: a rolling window, or a calendar unit.",
+        json_schema_extra={"default": "30d"},
+    )
+    sli: SliForm = Field(description="What is counted.")
+    by: list[Text] = Field(
+        default=[],
+        max_length=8,
+        description="One budget for each combination of these: span. or resource. attributes, "
+        "or for metrics label names.",
+        examples=[["span.gen_ai.request.model"]],
+    )
+    evidence: Evidence = Field(
+        default=0.95,
+        description="How sure an alert must be, in percent, that it is no chance result; none "
+        "for classic burn-rate alerts.",
+        json_schema_extra={"default": 95},
+    )
+    explain: list[Attribute] | None = Field(
+        default=None,
+        max_length=12,
+        description="Attributes whose values an alert may name as burning; [] for none. Default: "
+        "model, provider, operation, error type and tenant.",
+    )
+    alerts: AlertsForm = Field(default=AlertsForm(), description="Who is told and when.")
+    labels: Labels = Field(default={}, description="Labels of this SLO's series and alerts.")
+    annotations: Annotations = Field(default={}, description="Annotations of this SLO's alerts.")
+
+
+class HeadForm(_Form):
+    """A document without its SLOs, which are checked one by one."""
+
+    api_version: Literal["burnline/v1"] = Field(alias="apiVersion", description="The format.")
+    service: Name = Field(description="The service all SLOs of this document are for.")
+    labels: Labels = Field(default={}, description="Labels of every SLO here.")
+    annotations: Annotations = Field(default={}, description="Annotations of every SLO here.")
+    slos: list[Any] = Field(min_length=1, description="The SLOs.")
+
+
+class FileForm(HeadForm):
+    """Service-level objectives of one service, for Burnline."""
+
+    slos: list[SloForm] = Field(min_length=1, description="The SLOs.")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a document, for editors.
+
+    >>> json_schema()["properties"]["apiVersion"]["const"]
+    'burnline/v1'
+    """
+    schema = _tidy(FileForm.model_json_schema(mode="validation"))
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
+    return {**head, "title": "Burnline SLOs", **schema}
+
+
+def json_schema_text() -> str:
+    """The JSON Schema as `slo/burnline-v1.schema.json` holds it."""
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def _tidy(schema: Any) -> Any:  # noqa: ANN401 - JSON in, JSON out
+    """Without pydantic's titles, and with absent instead of null for what may be left out."""
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {k: _tidy(v) for k, v in schema.items() if k not in ("title", "properties", "$defs")}
+    for names in ("properties", "$defs"):
+        if names in schema:
+            result[names] = {k: _tidy(v) for k, v in schema[names].items()}
+    branches = result.get("anyOf", [])
+    if {"type": "null"} in branches:
+        del result["anyOf"]
+        result.pop("default", None)
+        rest = [branch for branch in branches if branch != {"type": "null"}]
+        result |= rest[0] if len(rest) == 1 else {"anyOf": rest}
+    if "patternProperties" in result:
+        result["additionalProperties"] = False
+    return result
