@@ -203,6 +203,8 @@ class _Builder:
         match tree.data:
             case "logic":
                 return self._logic(tree)
+            case "group":
+                return self.build(parts[0])
             case "negation":
                 return self._negation(parts[1])
             case "bare":
