@@ -25,6 +25,9 @@ BUDGET_LEVELS = (0.5, 0.8, 1.0)
 BUDGET_RELEASE = 0.95
 
 Severity = Literal["page", "ticket", "info"]
+# What an alert says of its burn is brought up to date so often (seconds) while nothing starts or ends.
+REFRESH = 1.0
+
 Explain = Callable[[SeriesKey, float], Explanation]
 _ONE = Fraction(1)
 
@@ -41,13 +44,11 @@ class Counted(NamedTuple):
     """The counts that a decision is made from; one row a series.
 
     Attributes:
-        bad: `int64[rows, windows]`.
-        total: `int64[rows, windows]`.
+        sums: `int64[rows, windows, 2]`, (bad, total) in each rolling window, contiguous.
         period: `int64[rows, 2]`, (bad, total) in the budget's own window.
     """
 
-    bad: Counts
-    total: Counts
+    sums: Counts
     period: Counts
 
 
@@ -89,14 +90,21 @@ class Alerting:
         self.consumed = np.empty((0, len(BUDGET_LEVELS)), np.bool_)
         self._budget = np.empty(0)
         self._exact: list[list[Fraction]] = []
+        self._now: tuple[Alert, ...] = ()
+        self._built_at = -REFRESH
 
     def extend(self, keys: Sequence[SeriesKey]) -> None:
         """Append series; the sum over groups (group None) gets no alerts."""
         if not keys:
             return
         most = self._threshold.shape[1]
+        # Positions of the windows' counts among all sums as one flat array.
+        width = 2 * len(self.columns)
+        places = {w: 2 * column for w, column in self.columns.items()}
+        base = len(self.keys) * width
         rows: list[tuple[list[float], list[float], list[int], list[int], list[bool], list[bool]]] = []
-        for key in keys:
+        for number, key in enumerate(keys):
+            start = base + number * width
             objective = self.objectives[key.objective]
             tiers = list(objective.tiers) if key.group is not None else []
             spare = most - len(tiers)
@@ -105,8 +113,8 @@ class Alerting:
                 (
                     [float(t.threshold) for t in tiers] + [1.0] * spare,
                     [objective.evidence or 0.0] * most,
-                    [self.columns[t.short] for t in tiers] + [0] * spare,
-                    [self.columns[t.long] for t in tiers] + [0] * spare,
+                    [start + places[t.short] for t in tiers] + [0] * spare,
+                    [start + places[t.long] for t in tiers] + [0] * spare,
                     [True] * len(tiers) + [False] * spare,
                     [(t.severity, t.short, t.long) in armed for t in tiers] + [False] * spare,
                 )
@@ -129,6 +137,7 @@ class Alerting:
         ]
         self._budget = np.concatenate([self._budget, budgets])
         self.keys.extend(keys)
+        self._built_at = -REFRESH
 
     def state(self) -> AlertState:
         """What a snapshot keeps."""
@@ -156,8 +165,16 @@ class Alerting:
             frozen: `bool[rows]`.
             explain: asked for alerts only.
         """
+        armed = self.armed
         self._burn(counted, frozen)
-        self._consume(counted, frozen)
+        recent = 0 <= clock - self._built_at < REFRESH
+        if not recent:
+            self._consume(counted, frozen)
+        if (
+            recent
+            and np.array_equal(armed, self.armed)
+        ):
+            return self._now, ()
         wanted: dict[Identity, tuple[int, int]] = {}
         for row in np.flatnonzero(self.armed.any(axis=1)).tolist():
             tiers = self._tiers(row)
@@ -167,15 +184,16 @@ class Alerting:
         for row in np.flatnonzero(self.consumed.any(axis=1)).tolist():
             for level in np.flatnonzero(self.consumed[row]).tolist():
                 wanted[Identity(self.keys[row], "info", BUDGET_LEVELS[level])] = (row, -1)
-        return self._alerts(clock, counted, wanted, explain)
+        self._now, ended = self._alerts(clock, counted, wanted, explain)
+        self._built_at = clock
+        return self._now, ended
 
     def _burn(self, counted: Counted, frozen: NDArray[np.bool_]) -> None:
-        bad_long = np.take_along_axis(counted.bad, self._long, axis=1)
-        total_long = np.take_along_axis(counted.total, self._long, axis=1)
+        flat = counted.sums.reshape(-1)
+        bad_long, total_long = flat.take(self._long), flat.take(self._long + 1)
         burning = self._valid & exceeds(bad_long, total_long, self._threshold, self._exact)
         if burning.any():
-            bad_short = np.take_along_axis(counted.bad, self._short, axis=1)
-            total_short = np.take_along_axis(counted.total, self._short, axis=1)
+            bad_short, total_short = flat.take(self._short), flat.take(self._short + 1)
             burning &= exceeds(bad_short, total_short, self._threshold, self._exact)
         fresh = burning & ~self.armed
         if fresh.any():
@@ -187,7 +205,7 @@ class Alerting:
         self.armed = np.where(frozen[:, None], self.armed, armed)
 
     def _consume(self, counted: Counted, frozen: NDArray[np.bool_]) -> None:
-        bad, total = counted.period[:, 0], counted.period[:, 1]
+        bad, total = counted.period.T
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(total > 0, bad / (self._budget * total), 0.0)
         levels = np.array(BUDGET_LEVELS)
@@ -278,5 +296,5 @@ class Alerting:
 
     def _burn_rate(self, counted: Counted, row: int, window: int, budget: Fraction) -> float:
         column = self.columns[window]
-        total = int(counted.total[row, column])
-        return float(Fraction(int(counted.bad[row, column]), total) / budget) if total else 0.0
+        bad, total = counted.sums[row, column].tolist()
+        return float(Fraction(bad, total) / budget) if total else 0.0

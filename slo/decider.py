@@ -66,6 +66,7 @@ class Decider:
         self.explainers = dict(state.explainers)
         self.explained: dict[SeriesKey, tuple[float, Explanation]] = {}
         self.queues: list[deque[Update]] = [deque() for _ in windows]
+        self.closed: Counts | None = None
         self.seen = 0
         self.alive = np.empty(0, np.int64)
         self.keys: tuple[SeriesKey, ...] = ()
@@ -97,6 +98,7 @@ class Decider:
             self.queues[update.level].popleft()
             if update.level:
                 self.current[update.level] = replace(update, onward=None)
+                self.closed = None
         return chain[0]
 
     def _decide(self, update: Update) -> Decision:
@@ -109,8 +111,10 @@ class Decider:
                 self.explainers.setdefault(tally.key, Explainer()).add(
                     update.clock, tally.values, tally.bad, tally.total, tally.trace_ids
                 )
-        sums = self._sums(update)[self.alive]
-        counted = Counted(sums[:, :, 0], sums[:, :, 1], self._period(sums, head))
+        sums, lifetime = self._sums(update), head.lifetime
+        if len(self.alive) < len(sums):
+            sums, lifetime = sums[self.alive], lifetime[self.alive]
+        counted = Counted(sums, self._period(sums, head))
         frozen = self._frozen(update.clock, head)
         alerts, ended = self.alerting.decide(update.clock, counted, frozen, self._explain)
         return Decision(
@@ -119,10 +123,10 @@ class Decider:
             live=update.live,
             windows=self.windows,
             series=self.keys,
-            bad=counted.bad,
-            total=counted.total,
+            bad=sums[:, :, 0],
+            total=sums[:, :, 1],
             period=counted.period,
-            lifetime=head.lifetime[self.alive],
+            lifetime=lifetime,
             frozen=frozen,
             alerts=alerts,
             ended=ended,
@@ -154,20 +158,28 @@ class Decider:
 
     def _sums(self, update: Update) -> Counts:
         """`int64[rows, windows, 2]`: closed buckets of each window's level and all open carries."""
-        rows = len(update.sums)
-        sums = np.zeros((rows, len(self.windows), 2), np.int64)
-        sums[:, : self.widths[0]] = update.sums
-        open_rest = update.carry.copy()
+        rows, first = len(update.sums), self.widths[0]
+        if self.closed is None or len(self.closed) != rows:
+            self.closed = self._closed(rows)
+        sums = self.closed.copy()
+        sums[:, :first] = update.sums
+        sums[:, first:] += update.carry[:, None]
+        return sums
+
+    def _closed(self, rows: int) -> Counts:
+        """What the coarse levels have, which stays the same until one of them is updated."""
+        closed = np.zeros((rows, len(self.windows), 2), np.int64)
+        open_rest = np.zeros((rows, 2), np.int64)
         column = self.widths[0]
         for level in range(1, len(self.widths)):
             coarse = self.current[level]
             known = len(coarse.sums)
             width = self.widths[level]
-            sums[:known, column : column + width] = coarse.sums
-            sums[:, column : column + width] += open_rest[:, None]
+            closed[:known, column : column + width] = coarse.sums
+            closed[:, column : column + width] += open_rest[:, None]
             open_rest[:known] += coarse.carry
             column += width
-        return sums
+        return closed
 
     def _period(self, sums: Counts, head: Head) -> Counts:
         rolling = self.period_column >= 0

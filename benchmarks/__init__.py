@@ -1,0 +1,1 @@
+"""Every figure that the README claims, measured beside its peer: `make bench`."""
