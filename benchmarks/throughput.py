@@ -212,7 +212,9 @@ def main() -> None:
     ]
     many, few = distinct * 20, distinct[:40]
     size = sum(map(len, distinct)) / DISTINCT / SPANS_PER_PAYLOAD
-    print(f"payloads of {SPANS_PER_PAYLOAD:,} spans, {size:.0f} bytes a span, 3 SLOs by 2 attributes")
+    print(
+        f"payloads of {SPANS_PER_PAYLOAD:,} spans, {size:.0f} bytes a span, 3 SLOs by 2 attributes"
+    )
     burnline(distinct, 32, clock)  # compiles, or loads what was compiled
     rates: dict[str, list[float]] = defaultdict(list)
     for _ in range(ROUNDS):

@@ -157,9 +157,7 @@ class _Recording(DynamicSource[Arrivals]):
         self.arrivals = arrivals
         self.failure: Exception | None = None
 
-    def build(
-        self, _step_id: str, _worker_index: int, _worker_count: int
-    ) -> "_RecordingPartition":
+    def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> "_RecordingPartition":
         return _RecordingPartition(self)
 
 

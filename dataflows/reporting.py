@@ -155,7 +155,9 @@ def _objective_table(report: Report, objectives: dict[str, Objective]) -> Table:
 
 def slice_text(found: SliceCount) -> str:
     """A slice in a line: its values, counts and lift."""
-    return f"{_text(dict(found.values))} ({found.bad:,} bad of {found.total:,}, lift {found.lift:.1f})"
+    return (
+        f"{_text(dict(found.values))} ({found.bad:,} bad of {found.total:,}, lift {found.lift:.1f})"
+    )
 
 
 def _text(values: dict[str, str]) -> str:

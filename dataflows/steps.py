@@ -23,7 +23,12 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
 
     def __init__(self, plan: Plan, resume: bytes | None) -> None:
         self.intake = Intake(
-            plan.by_id, plan.level(0), plan.horizon, plan.shard_limit, plan.stale_after
+            plan.by_id,
+            plan.level(0),
+            plan.horizon,
+            plan.series_limit,
+            plan.shard_limit,
+            plan.stale_after,
         )
         if resume is not None:
             self.intake.restore(pickle.loads(resume))  # noqa: S301  our own recovery store

@@ -60,7 +60,7 @@ class _Shard:
     rows: list[int] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     counts: list[tuple[int, int]] = field(default_factory=list)
-    points: list[tuple[SeriesKey, Point]] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
 
     def add(self, key: SeriesKey, time: int, bad: int, total: int) -> None:
@@ -79,7 +79,8 @@ class Measurer:
         refused: told (signal, reason) of a payload that can't be decoded.
 
     Attributes:
-        apart: events that could be placed nowhere, by reason: `future`, `no_end_time`.
+        apart: events that could be placed nowhere, by reason: `future`, `no_end_time`; metric
+            points: `future_points`.
     """
 
     def __init__(
@@ -94,7 +95,6 @@ class Measurer:
         self.refused = refused
         self.apart: Counter[str] = Counter()
         self._spans = [_SpanObjective(o) for o in objectives if isinstance(o.sli, SpanSli)]
-        self._by_id = {o.id: o for o in objectives}
         self._generations = {o.id: o.generation for o in objectives}
         wanted = {f for o in self._spans for f in o.fields}
         self._reader = Reader(wanted) if self._spans else None
@@ -105,12 +105,13 @@ class Measurer:
     def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit]]:
         """One deposit for each shard that something arrived for; for all on a tick."""
         gathered: dict[str, _Shard] = {}
+        clock_ns = int(arrivals.clock * 1e9)
         if arrivals.traces and self._reader:
             batch = self._read(self._reader, arrivals.traces)
             if len(batch):
-                self._count_spans(batch, int(arrivals.clock * 1e9), gathered)
+                self._count_spans(batch, clock_ns, gathered)
         if arrivals.metrics and self._points:
-            self._gather_points(self._points, arrivals.metrics, gathered)
+            self._gather_points(self._points, arrivals.metrics, clock_ns, gathered)
         touched: Iterable[str] = self.shards if arrivals.tick else gathered
         return [(shard, _deposit(shard, arrivals, gathered.get(shard))) for shard in touched]
 
@@ -124,7 +125,9 @@ class Measurer:
 
     def _count_spans(self, batch: SpanBatch, clock_ns: int, gathered: dict[str, _Shard]) -> None:
         placeable = self._placeable(batch, clock_ns)
-        seconds = (np.minimum(batch.end_ns, np.uint64(clock_ns)) // np.uint64(10**9)).astype(np.int64)
+        seconds = (np.minimum(batch.end_ns, np.uint64(clock_ns)) // np.uint64(10**9)).astype(
+            np.int64
+        )
         numbers = seconds // BUCKET
         buckets, ids = _number_buckets(numbers)
         masks: dict[Filter, NDArray[np.bool_]] = {}
@@ -205,8 +208,13 @@ class Measurer:
         return gathered.setdefault(shard, _Shard())
 
     def _gather_points(
-        self, reader: PointReader, payloads: Sequence[bytes], gathered: dict[str, _Shard]
+        self,
+        reader: PointReader,
+        payloads: Sequence[bytes],
+        clock_ns: int,
+        gathered: dict[str, _Shard],
     ) -> None:
+        limit = clock_ns + self.skew_ns
         for payload in payloads:
             try:
                 points = reader.read(payload)
@@ -214,12 +222,13 @@ class Measurer:
                 self.refused("metrics", str(refusal))
                 continue
             for point in points:
-                objective = self._by_id[point.objective]
-                generation = self._generations[point.objective]
-                groups = (point.group, None) if objective.by else (point.group,)
-                for group in groups:
-                    key = SeriesKey(point.objective, group, generation)
-                    self._shard(key, gathered).points.append((key, point))
+                if point.time_ns > limit:
+                    # It would keep its stream deaf until then.
+                    self.apart["future_points"] += 1
+                    continue
+                # All points of an objective go to one shard: increments need to see them all.
+                key = SeriesKey(point.objective, None, self._generations[point.objective])
+                self._shard(key, gathered).points.append(point)
 
 
 class _SpanObjective:
@@ -269,15 +278,11 @@ def _classify(batch: SpanBatch, columns: tuple[Field, ...]) -> _Classes:
     kinds = np.stack([batch.columns[f].kinds for f in columns])
     bits = np.stack([batch.columns[f].bits for f in columns])
     ids, firsts = group_rows(kinds, bits)
-    texts = [
-        _texts(kinds[i, firsts], bits[i, firsts], batch.strings) for i in range(len(columns))
-    ]
+    texts = [_texts(kinds[i, firsts], bits[i, firsts], batch.strings) for i in range(len(columns))]
     return _Classes(ids, list(zip(*texts, strict=True)))
 
 
-def _texts(
-    kinds: NDArray[np.uint8], bits: NDArray[np.int64], strings: Sequence[str]
-) -> list[str]:
+def _texts(kinds: NDArray[np.uint8], bits: NDArray[np.int64], strings: Sequence[str]) -> list[str]:
     """Values as label text: absent and uncomparable ones are empty."""
     floats = bits.view(np.float64)
     texts = []

@@ -26,7 +26,7 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
         "aggregates are no part of a filter",
         "write the condition of one span in braces; Burnline counts the spans",
     ),
-    (r"\|(?!\|)", "pipelines are no part of a filter", "end the filter with its brace"),
+    (r"\|(?!\|)", "a single |, which filters do not have", "write || for or"),
     (r"&(?!&)", "a single &, which TraceQL does not have here", "write && for and"),
     (r"!?>>|!?<<|~|&[<>~]", "relations between spans are no part of a filter", _WRITE_FILTER),
     (r"[-+*/%^]", "arithmetic is no part of a filter", "work the number out and write it"),
@@ -72,20 +72,28 @@ def explain_syntax(text: str, error: UnexpectedInput) -> SelectorError:
         return found or SelectorError(position, "a filter starts with {", _WRITE_FILTER)
     doubled = rest.startswith("=") and text[:position].endswith(("=", "!", "<", ">"))
     if "COMPARE" not in expected and not doubled and rest.startswith(("=", "<", ">", "!")):
-        return SelectorError(
-            position,
-            "a comparison where none can stand",
-            "put parentheses round what ! is to turn, such as !(span.foo = 1)",
-        )
+        return _stray_comparison(text, position)
     return _hint(_HINTS, rest, position) or _word(rest, position) or _plain(rest, position)
 
 
+def _stray_comparison(text: str, position: int) -> SelectorError:
+    before = text[:position].rstrip()
+    if before.endswith(")"):
+        mend = "write the field without parentheses"
+    elif "!" in before:
+        mend = "put parentheses round what ! is to turn, such as !(span.foo = 1)"
+    else:
+        mend = "write a field before it, such as span.foo = 1"
+    return SelectorError(position, "a comparison where none can stand", mend)
+
+
 def _expected(error: UnexpectedInput) -> set[str]:
+    names: set[str] = set()
     if isinstance(error, UnexpectedToken):
-        return set(error.accepts or error.expected)
-    if isinstance(error, UnexpectedCharacters):
-        return set(error.allowed or ())
-    return set()
+        names = set(error.accepts or error.expected)
+    elif isinstance(error, UnexpectedCharacters):
+        names = set(error.allowed or ())
+    return {name for name in names if not name.startswith("__")}
 
 
 def _hint(

@@ -26,6 +26,7 @@ _SIMPLE = {
     '"': '"',
 }  # fmt: skip
 _INT64 = 2**63
+_LONGEST_NUMBER = 400
 
 
 def number(text: str, position: int) -> tuple[Kind, int | float, bool]:
@@ -34,6 +35,8 @@ def number(text: str, position: int) -> tuple[Kind, int | float, bool]:
     Raises:
         SelectorError: the text is neither, or exceeds 64 bits.
     """
+    if len(text) > _LONGEST_NUMBER:
+        raise SelectorError(position, f"a number of {len(text)} characters", "write a shorter one")
     if _INTEGER.fullmatch(text):
         return Kind.INT, _int64(int(text), text, position), False
     if _FLOAT.fullmatch(text):
@@ -63,10 +66,10 @@ def string(token: str, position: int) -> str:
 
 
 def attribute_name(text: str, position: int) -> str:
-    """The name meant by an attribute's text after its scope, whose parts may stand in quotes.
+    r"""The name meant by an attribute's text after its scope, whose parts may stand in quotes.
 
     Raises:
-        SelectorError: the name is empty, or has an escape other than `\\"` and `\\\\`.
+        SelectorError: the name is empty, or has an escape other than `\"` and `\\`.
     """
     name = "".join(
         _quoted_name(part, position) if part.startswith('"') else part

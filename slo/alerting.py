@@ -102,7 +102,9 @@ class Alerting:
         width = 2 * len(self.columns)
         places = {w: 2 * column for w, column in self.columns.items()}
         base = len(self.keys) * width
-        rows: list[tuple[list[float], list[float], list[int], list[int], list[bool], list[bool]]] = []
+        rows: list[
+            tuple[list[float], list[float], list[int], list[int], list[bool], list[bool]]
+        ] = []
         for number, key in enumerate(keys):
             start = base + number * width
             objective = self.objectives[key.objective]
@@ -170,10 +172,7 @@ class Alerting:
         recent = 0 <= clock - self._built_at < REFRESH
         if not recent:
             self._consume(counted, frozen)
-        if (
-            recent
-            and np.array_equal(armed, self.armed)
-        ):
+        if recent and np.array_equal(armed, self.armed):
             return self._now, ()
         wanted: dict[Identity, tuple[int, int]] = {}
         for row in np.flatnonzero(self.armed.any(axis=1)).tolist():

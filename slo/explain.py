@@ -110,7 +110,10 @@ def rank(names: Sequence[str], counts: Mapping[Values, Sequence[int]]) -> tuple[
     if all_bad <= 0 or all_total <= 0:
         return ()
     ranked = [
-        (bad / all_bad - total / all_total, SliceCount(slice_, bad, total, (bad / all_bad) / (total / all_total)))
+        (
+            bad / all_bad - total / all_total,
+            SliceCount(slice_, bad, total, (bad / all_bad) / (total / all_total)),
+        )
         for slice_, (bad, total) in sums.items()
         if bad > 0 and bad * all_total > total * all_bad
     ]

@@ -58,5 +58,3 @@ class Plan:
         """An empty level."""
         parent = GRANULARITIES[number + 1] if number + 1 < len(GRANULARITIES) else None
         return Level(GRANULARITIES[number], self.windows[number], parent)
-
-

@@ -52,7 +52,7 @@ class Deposit:
             changes (a backtest), instead of only now.
         keys: series that the entries' rows point into.
         entries: counts, at times no later than the clock.
-        points: metric points of this shard's series.
+        points: metric points; all of an objective go to the same shard.
         tallies: for explanations.
         watermarks: newest arrival of (traces, metrics), Unix seconds, 0 for none yet.
     """
@@ -63,7 +63,7 @@ class Deposit:
     exact: bool = False
     keys: tuple[SeriesKey, ...] = ()
     entries: Entries = field(default_factory=Entries.none)
-    points: tuple[tuple[SeriesKey, Point], ...] = ()
+    points: tuple[Point, ...] = ()
     tallies: tuple[Tally, ...] = ()
     watermarks: tuple[float, float] = (0.0, 0.0)
 
@@ -172,7 +172,8 @@ class Intake:
         objectives: by id; what is not among them is refused a row.
         level: level 0 of the windows.
         horizon: seconds of the longest rolling window; what is older is counted as too late.
-        series_limit: rows an objective may have in this shard before the rest share one.
+        series_limit: series an objective may have in all before the rest share one.
+        shard_limit: the same in this shard alone, for objectives that are spread over shards.
         stale_after: seconds without any arrival after which a backtest stops deciding between data.
     """
 
@@ -182,12 +183,14 @@ class Intake:
         level: Level,
         horizon: int,
         series_limit: int,
+        shard_limit: int,
         stale_after: float,
     ) -> None:
         self.objectives = objectives
+        self.generations = {o.id: o.generation for o in objectives.values()}
         self.level = level
         self.horizon = horizon
-        self.series_limit = series_limit
+        self.limits = {"traces": shard_limit, "metrics": series_limit}
         self.stale_after = stale_after
         self.shard = ""
         self.cause = 0
@@ -202,7 +205,7 @@ class Intake:
         self.calendar_rows: dict[CalendarWindow, list[int]] = {}
         self.books: dict[int, SliceBook] = {}
         self.increments = Increments()
-        self.known_since: int | None = None
+        self.watching = False
         self.too_late = 0
 
     def row(self, key: SeriesKey) -> int:
@@ -212,7 +215,7 @@ class Intake:
             return row
         objective = self.objectives[key.objective]
         kind = (key.objective, key.generation)
-        if key.group and self.per_objective.get(kind, 0) >= self.series_limit:
+        if key.group and self.per_objective.get(kind, 0) >= self.limits[objective.signal]:
             key = key._replace(group=(OVERFLOW,) * len(key.group))
             if key in self.rows:
                 return self.rows[key]
@@ -237,8 +240,12 @@ class Intake:
     def take(self, deposit: Deposit) -> Iterator[Update]:
         """Count a deposit; yields an update for each moment that is to be decided."""
         self.shard = deposit.shard
-        if self.known_since is None:
-            self.known_since = int(deposit.clock * 1e9)
+        if not self.watching:
+            self.watching = True
+            for objective in self.objectives.values():
+                if objective.signal == "metrics":
+                    # Those of a snapshot are watched since earlier, and that stands.
+                    self.increments.watch(objective.id, int(deposit.clock * 1e9))
         if deposit.exact and self.clock:
             yield from self._between(deposit.clock)
         self.clock = max(self.clock, deposit.clock)
@@ -277,16 +284,18 @@ class Intake:
         rows = np.array([self.row(key) for key in deposit.keys], np.int64)
         return deposit.entries._replace(rows=rows[deposit.entries.rows])
 
-    def _increments(self, points: Sequence[tuple[SeriesKey, Point]]) -> Entries:
+    def _increments(self, points: Sequence[Point]) -> Entries:
         rows, times, counts = [], [], []
         now = int(self.clock)
-        for key, point in points:
-            increment = self.increments.feed(point, known_since_ns=self.known_since or 0)
-            if increment is None or not (increment.bad or increment.total):
+        for increment in self.increments.feed_all(points):
+            if not (increment.bad or increment.total):
                 continue
-            rows.append(self.row(key))
-            times.append(min(increment.time_ns // 1_000_000_000, now))
-            counts.append((increment.bad, increment.total))
+            objective = self.objectives[increment.objective]
+            for group in (increment.group, None) if objective.by else (increment.group,):
+                key = SeriesKey(objective.id, group, self.generations[objective.id])
+                rows.append(self.row(key))
+                times.append(min(increment.time_ns // 1_000_000_000, now))
+                counts.append((increment.bad, increment.total))
         if not rows:
             return Entries.none()
         return Entries(np.array(rows), np.array(times), np.array(counts, np.int64))
@@ -399,6 +408,5 @@ _KEPT = (
     "calendars",
     "books",
     "increments",
-    "known_since",
     "too_late",
 )

@@ -134,7 +134,8 @@ def parse_field(text: str) -> Field:
     except UnexpectedInput:
         raise SelectorError(0, f"{text!r} is no attribute", mend) from None
     token = _only_token(tree)
-    if token is None or token.type != "ATTRIBUTE" or token.startswith("."):
+    plain = token is not None and token == text.strip()
+    if token is None or not plain or token.type != "ATTRIBUTE" or token.startswith("."):
         raise SelectorError(0, f"{text!r} is no attribute with a scope", mend)
     return _attribute(token, 0)[0]
 
@@ -241,11 +242,16 @@ class _Builder:
                 )
 
     def _negation(self, operand: Tree[Token] | Token) -> Expression:
+        turned = True
+        while isinstance(operand, Tree) and operand.data == "negation":
+            operand, turned = operand.children[1], not turned
         if isinstance(operand, Tree) and operand.data == "bare":
             token = _token(operand.children[0])
             if token.type == "ATTRIBUTE":
-                return self._bare(token, value=False)
+                return self._bare(token, value=not turned)
         inner = self.build(operand)
+        if not turned:
+            return inner
         if isinstance(inner, Not):
             return inner.operand
         return Constant(not inner.value) if isinstance(inner, Constant) else Not(inner)
@@ -257,7 +263,7 @@ class _Builder:
         if token.type == "ATTRIBUTE":
             return Compare(_attribute(token, at), "=", Kind.BOOL, value)
         raise SelectorError(
-            at, f"{token} by itself is no condition", "compare it, such as duration > 2s"
+            at, f"{token} by itself is no condition", "compare a field, such as duration > 2s"
         )
 
     def _comparison(self, left: Token, operator: Token, right: Token) -> Expression:

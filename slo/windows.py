@@ -185,7 +185,9 @@ class Level:
         buckets = entries.times // self.granularity
         inside = buckets > self.head - self.length
         # Nearly always everything is inside: skip the copies.
-        here, numbers = (entries, buckets) if inside.all() else (entries.where(inside), buckets[inside])
+        here, numbers = (
+            (entries, buckets) if inside.all() else (entries.where(inside), buckets[inside])
+        )
         np.add.at(self.ring, (numbers % self.length, here.rows), here.counts)
         for i, window in enumerate(self.windows):
             within = numbers > self.head - reach(window, self.granularity)
@@ -221,12 +223,16 @@ class Level:
         level.head = self.head
         level.carry[: self.rows] = self.carry[: self.rows]
         for bucket in range(self.head - min(self.length, level.length) + 1, self.head + 1):
-            level.ring[bucket % level.length, : self.rows] = self.ring[bucket % self.length, : self.rows]
+            level.ring[bucket % level.length, : self.rows] = self.ring[
+                bucket % self.length, : self.rows
+            ]
         for i, window in enumerate(windows):
             buckets = min(reach(window, self.granularity), self.length)
             kept = range(self.head - buckets + 1, self.head + 1)
             positions = np.array([bucket % level.length for bucket in kept])
-            level.sums[: self.rows, i] = level.ring[positions, : self.rows].sum(axis=0, dtype=np.int64)
+            level.sums[: self.rows, i] = level.ring[positions, : self.rows].sum(
+                axis=0, dtype=np.int64
+            )
         return level
 
 

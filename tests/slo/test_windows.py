@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataflows.steps import CoarseStep, DecideStep, IntakeStep
 from slo.decision import SeriesKey
 from slo.model import Objective, RollingWindow, SpanSli
 from slo.plan import Plan
@@ -98,10 +99,6 @@ def test_deciding_between_arrivals_leaves_the_same_windows(history):
 @settings(max_examples=60, deadline=None)
 @given(histories, st.data())
 def test_snapshot_and_restore_change_nothing(history, data):
-    import pickle
-
-    from dataflows.steps import CoarseStep, DecideStep, IntakeStep
-
     cut = data.draw(st.integers(0, len(history)))
     deposits = list(_deposits(history))
     whole = Shard(PLAN).run(deposits)
@@ -120,8 +117,10 @@ def test_snapshot_and_restore_change_nothing(history, data):
     second.decider = DecideStep(PLAN, decide.snapshot()).decider
     after = second.run(deposits[cut:])
     for left, right in zip(whole, before + after, strict=True):
-        assert pickle.dumps((left.series, left.alerts, left.ended)) == pickle.dumps(
-            (right.series, right.alerts, right.ended)
+        assert (left.series, left.alerts, left.ended) == (
+            right.series,
+            right.alerts,
+            right.ended,
         )
         np.testing.assert_array_equal(left.bad, right.bad)
         np.testing.assert_array_equal(left.total, right.total)
@@ -134,9 +133,7 @@ def test_a_level_fitted_to_other_windows_keeps_its_history():
     rng = np.random.default_rng(1)
     for clock in range(START, START + 900, 7):
         level.advance(clock)
-        level.deposit(
-            Entries(np.zeros(1, np.int64), np.array([clock]), rng.integers(0, 9, (1, 2)))
-        )
+        level.deposit(Entries(np.zeros(1, np.int64), np.array([clock]), rng.integers(0, 9, (1, 2))))
     wider = level.fitted((300, 450, 900), level.parent)
     assert wider.sums[0, 0].tolist() == level.sums[0, 0].tolist()
     again = wider.fitted((300, 600), level.parent)
@@ -144,7 +141,8 @@ def test_a_level_fitted_to_other_windows_keeps_its_history():
     for clock in range(START + 900, START + 1200, 7):
         for ring in (level, again):
             ring.advance(clock)
-            ring.deposit(Entries(np.zeros(1, np.int64), np.array([clock]), np.ones((1, 2), np.int64)))
+            one = np.ones((1, 2), np.int64)
+            ring.deposit(Entries(np.zeros(1, np.int64), np.array([clock]), one))
     np.testing.assert_array_equal(again.sums[:1], level.sums[:1])
 
 

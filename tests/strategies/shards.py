@@ -18,7 +18,12 @@ class Shard:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.intake = Intake(
-            plan.by_id, plan.level(0), plan.horizon, plan.shard_limit, plan.stale_after
+            plan.by_id,
+            plan.level(0),
+            plan.horizon,
+            plan.series_limit,
+            plan.shard_limit,
+            plan.stale_after,
         )
         self.coarse = [Coarse(n, plan.level(n)) for n in range(1, len(GRANULARITIES))]
         self.decider = Decider(plan.by_id, plan.windows, plan.stale_after)
