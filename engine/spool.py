@@ -1,0 +1,406 @@
+"""The durable log between receivers and flow: a payload that is acknowledged is on disk.
+
+SQLite in WAL mode with `synchronous=FULL`: a commit is written, synced, and only then visible to
+readers. One thread writes; whatever waits for it goes into one transaction, so that one sync
+serves many payloads. A crash of the process or machine loses nothing that was acknowledged. Where
+a disk loses bytes that it had promised to keep, SQLite's frame checksums end the log at the last
+whole transaction before the damage: what is left is a prefix of the groups since the last
+checkpoint.
+
+Receipt times never go backwards: while the wall clock is behind the last stamp (it was set back),
+new payloads get that last stamp, also after a restart.
+"""
+
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from engine.log import log
+
+Signal = Literal["traces", "metrics"]
+SIGNALS: tuple[Signal, ...] = ("traces", "metrics")
+
+GROUP_BYTES = 32 << 20
+GROUP_PAYLOADS = 4096
+DELETE_PAYLOADS = 512
+# Not less than a group, so that deleting keeps up with storing.
+DELETE_BYTES = GROUP_BYTES
+RETRY_SECONDS = 1.0
+PAGE_BYTES = 32768
+CHECKPOINT_BYTES = 64 << 20
+CLOCK_WARNING_NS = 1_000_000_000
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS payload (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, received_ns INTEGER NOT NULL,
+    signal INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS state (
+    one INTEGER PRIMARY KEY CHECK (one = 1), last_id INTEGER NOT NULL, received_ns INTEGER NOT NULL,
+    payloads INTEGER NOT NULL, bytes INTEGER NOT NULL);
+INSERT OR IGNORE INTO state VALUES (1, 0, 0, 0, 0);
+"""
+
+
+class SpoolError(Exception):
+    """An append that was not stored; the next one may be."""
+
+
+class SpoolFull(SpoolError):  # noqa: N818 - reads as what it says: the spool is full
+    """There is no room now: the spool's limit or the disk."""
+
+
+class SpoolUnavailable(SpoolError):  # noqa: N818 - reads as what it says
+    """The spool can't be written now: read-only, an I/O error, closed."""
+
+
+class Stored(NamedTuple):
+    """A payload in the spool.
+
+    Attributes:
+        id: ascending in the order of acknowledgement, never used twice.
+        received_ns: Unix nanoseconds, the same for all of a commit, never descending.
+        signal: what it is.
+        body: the payload.
+    """
+
+    id: int
+    received_ns: int
+    signal: Signal
+    body: bytes
+
+
+class Depth(NamedTuple):
+    """What the spool holds."""
+
+    payloads: int
+    bytes: int
+
+
+@dataclass(slots=True)
+class _Append:
+    signal: int
+    body: bytes
+    stored: "Future[int]"
+
+
+@dataclass(slots=True)
+class _State:
+    """The one row of the table `state`."""
+
+    last_id: int
+    received_ns: int
+    payloads: int
+    bytes: int
+
+
+class Spool:
+    """A spool at a path.
+
+    Args:
+        path: the database; `-wal` and `-shm` lie beside it. Its directory is made.
+        max_bytes: payload bytes kept; beyond it appends raise `SpoolFull`. The file grows to
+            about this and is not made smaller, as the room is used again.
+        max_waiting: bytes of appends that may wait for the disk in memory.
+        now_ns: the wall clock.
+
+    Raises:
+        SpoolUnavailable: it can't be opened.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        max_bytes: int = 8 << 30,
+        max_waiting: int = 256 << 20,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.path = Path(path)
+        self.max_bytes = max_bytes
+        self.max_waiting = max_waiting
+        self._now_ns = now_ns
+        self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._closed = False
+        self._clock_held = False
+        self._delete_to = 0
+        self._deleted: list[tuple[int, Future[None]]] = []
+        self._read_lock = threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._write: sqlite3.Connection | None = self._prepare()
+            self._state = _read_state(self._write)
+            self._reader = _connect(self.path)
+        except (sqlite3.Error, OSError) as error:
+            raise SpoolUnavailable(
+                f"the spool {self.path} can't be opened: {error}; check that its directory is "
+                "writable and the file is a spool, or name another place"
+            ) from error
+        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
+        self._thread.start()
+
+    def append(self, signal: Signal, body: bytes) -> "Future[int]":
+        """Store a payload; the future gives its id once it is on disk.
+
+        The future raises `SpoolFull` or `SpoolUnavailable` for this payload alone.
+        `asyncio.wrap_future` makes it awaitable.
+        """
+        future: Future[int] = Future()
+        future.set_running_or_notify_cancel()  # what is on its way to the disk can't be called back
+        with self._lock:
+            if self._closed:
+                future.set_exception(SpoolUnavailable(f"the spool {self.path} is closed"))
+            elif self._state.bytes + self._waiting + len(body) > self.max_bytes:
+                future.set_exception(
+                    SpoolFull(f"the spool {self.path} holds its limit of {self.max_bytes} bytes")
+                )
+            elif self._waiting and self._waiting + len(body) > self.max_waiting:
+                future.set_exception(
+                    SpoolFull(f"{self._waiting} bytes wait for the disk of the spool {self.path}")
+                )
+            else:
+                self._waiting += len(body)
+                self._queue.put(_Append(SIGNALS.index(signal), body, future))
+        return future
+
+    def read(self, after_id: int, max_payloads: int, max_bytes: int) -> list[Stored]:
+        """Payloads after an id, in order; at least one where there is one.
+
+        Raises:
+            SpoolUnavailable: the database can't be read.
+        """
+        found: list[Stored] = []
+        size = 0
+        try:
+            with (
+                self._read_lock,
+                closing(self._select(after_id, max_payloads)) as rows,
+            ):
+                for id_, received_ns, signal, body in rows:
+                    size += len(body)
+                    if found and size > max_bytes:
+                        break
+                    found.append(Stored(id_, received_ns, SIGNALS[signal], body))
+        except sqlite3.Error as error:
+            raise SpoolUnavailable(f"the spool {self.path} can't be read: {error}") from error
+        return found
+
+    def delete_through(self, last: int) -> "Future[None]":
+        """Free every payload up to an id; done by the writer, a bounded piece with each commit.
+
+        The future is done once all are gone; there is no need to wait for it.
+        """
+        future: Future[None] = Future()
+        with self._lock:
+            if self._closed:
+                future.set_exception(SpoolUnavailable(f"the spool {self.path} is closed"))
+                return future
+            self._delete_to = max(self._delete_to, last)
+            self._deleted.append((last, future))
+        self._queue.put(None)
+        return future
+
+    def depth(self) -> Depth:
+        """What is stored now."""
+        state = self._current()
+        return Depth(state.payloads, state.bytes)
+
+    def last_id(self) -> int:
+        """The id of the newest payload ever acknowledged, 0 before the first."""
+        return self._current().last_id
+
+    def close(self) -> None:
+        """Store what waits, then close; later appends raise `SpoolUnavailable`."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        with self._read_lock:
+            self._reader.close()
+
+    def _select(self, after_id: int, limit: int) -> sqlite3.Cursor:
+        return self._reader.execute(
+            "SELECT id, received_ns, signal, body FROM payload WHERE id > ? ORDER BY id LIMIT ?",
+            (after_id, limit),
+        )
+
+    def _current(self) -> _State:
+        # Another process may write the same spool, so the row counts, not what this one remembers.
+        with self._read_lock:
+            return self._state if self._closed else _read_state(self._reader)
+
+    def _prepare(self) -> sqlite3.Connection:
+        fresh = not self.path.exists()
+        connection = _connect(self.path)
+        if fresh:
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_BYTES // PAGE_BYTES}")
+        connection.execute(f"PRAGMA journal_size_limit = {2 * CHECKPOINT_BYTES}")
+        connection.executescript(_SCHEMA)
+        if fresh:  # the file's name must survive a power cut, too
+            directory = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        return connection
+
+    def _run(self) -> None:
+        while True:
+            group = self._next_group()
+            self._store(group)
+            if not group and self._closed and self._queue.empty():
+                break
+        if self._write is not None:
+            self._write.close()
+        with self._lock:
+            left, self._deleted = self._deleted, []
+        for _, future in left:
+            future.set_exception(SpoolUnavailable(f"the spool {self.path} is closed"))
+
+    def _next_group(self) -> list[_Append]:
+        """All that waits, up to a group's limits; waits for the first, or until deleting is due."""
+        group: list[_Append] = []
+        size = 0
+        try:
+            item = self._queue.get(timeout=RETRY_SECONDS if self._delete_to else None)
+            while True:
+                if item is not None:
+                    group.append(item)
+                    size += len(item.body)
+                if size >= GROUP_BYTES or len(group) >= GROUP_PAYLOADS:
+                    return group
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            return group
+
+    def _store(self, group: list[_Append]) -> None:
+        if not group and not self._delete_to:
+            return
+        try:
+            ids = self._commit(group)
+        except (sqlite3.Error, OSError) as error:
+            self._recover(error)
+            problem = _problem(self.path, error)
+            self._settle(group)
+            for item in group:
+                item.stored.set_exception(problem)
+            return
+        self._settle(group)
+        for item, id_ in zip(group, ids, strict=True):
+            item.stored.set_result(id_)
+        self._report_deleted()
+
+    def _settle(self, group: list[_Append]) -> None:
+        with self._lock:
+            self._waiting -= sum(len(item.body) for item in group)
+
+    def _commit(self, group: list[_Append]) -> list[int]:
+        connection = self._write
+        if connection is None:
+            connection = self._write = self._prepare()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            state = _read_state(connection)
+            target = self._delete_to
+            deleted = self._delete(connection, state, target)
+            ids: list[int] = []
+            if group:
+                state.received_ns = self._stamp(state.received_ns)
+                ids = list(range(state.last_id + 1, state.last_id + 1 + len(group)))
+                connection.executemany(
+                    "INSERT INTO payload VALUES (?, ?, ?, ?)",
+                    [
+                        (id_, state.received_ns, item.signal, item.body)
+                        for id_, item in zip(ids, group, strict=True)
+                    ],
+                )
+                state.last_id = ids[-1]
+                state.payloads += len(group)
+                state.bytes += sum(len(item.body) for item in group)
+            connection.execute(
+                "UPDATE state SET last_id = ?, received_ns = ?, payloads = ?, bytes = ?",
+                (state.last_id, state.received_ns, state.payloads, state.bytes),
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        with self._lock:
+            self._state = state
+            if deleted and self._delete_to == target:
+                self._delete_to = 0
+        return ids
+
+    def _delete(self, connection: sqlite3.Connection, state: _State, target: int) -> bool:
+        """Delete a piece of what may go; True when nothing of it is left."""
+        if not target:
+            return False
+        rows = connection.execute(
+            "SELECT id, length(body) FROM payload WHERE id <= ? ORDER BY id LIMIT ?",
+            (target, DELETE_PAYLOADS),
+        ).fetchall()
+        last = size = count = 0
+        for id_, length in rows:
+            if count and size + length > DELETE_BYTES:
+                break
+            last, size, count = id_, size + length, count + 1
+        connection.execute("DELETE FROM payload WHERE id <= ?", (last,))
+        state.payloads -= count
+        state.bytes -= size
+        return count == len(rows) and count < DELETE_PAYLOADS
+
+    def _report_deleted(self) -> None:
+        with self._lock:
+            if self._delete_to:
+                self._queue.put(None)  # there is more to delete
+                return
+            done, self._deleted = self._deleted, []
+        for _, future in done:
+            future.set_result(None)
+
+    def _stamp(self, last_ns: int) -> int:
+        now = self._now_ns()
+        held = last_ns - now > CLOCK_WARNING_NS
+        if held and not self._clock_held:
+            log.warning(
+                "the clock was set back; payloads get the last time of receipt until it is reached",
+                behind_seconds=(last_ns - now) / 1e9,
+            )
+        self._clock_held = held
+        return max(now, last_ns)
+
+    def _recover(self, error: Exception) -> None:
+        """Make the next try a fresh one; what was to be deleted still is."""
+        log.error("the spool could not be written", path=str(self.path), error=str(error))
+        connection, self._write = self._write, None
+        if connection is not None:
+            connection.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+
+
+def _read_state(connection: sqlite3.Connection) -> _State:
+    row = connection.execute("SELECT last_id, received_ns, payloads, bytes FROM state").fetchone()
+    return _State(*row)
+
+
+def _problem(path: Path, error: Exception) -> SpoolError:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return SpoolFull(f"the disk of the spool {path} is full")
+    return SpoolUnavailable(f"the spool {path} can't be written: {error}")
