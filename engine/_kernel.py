@@ -1,0 +1,700 @@
+"""One pass over OTLP wire bytes: wanted fields into arrays, everything else checked and passed over.
+
+The kernel reads the usual forms of the protobuf encoding. Whatever is unusual (groups, tags of more
+than two bytes, deep nesting, any error, invalid UTF-8) it does not judge: it stops in front of that
+payload and leaves it to the official parser (`engine._walk`). So it must only never be wrong about
+what it accepts. Which fields are text and which are messages it reads from `schema`, made from the
+official descriptors (`engine._plan`).
+
+Every function here is plain Python, too: there `byte` and `word` check every access, which the tests
+use to show that no input makes the kernel read outside the buffer.
+
+Wire format: https://protobuf.dev/programming-guides/encoding/. Well-formed UTF-8: table 3-7 of the
+Unicode standard.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic, overload, register_jitable
+from numpy.typing import NDArray
+
+from slo.columns import Kind
+
+STRING, INT, FLOAT, BOOL, OTHER = (
+    int(kind) for kind in (Kind.STRING, Kind.INT, Kind.FLOAT, Kind.BOOL, Kind.OTHER)
+)
+# Rows of `schema`; the messages below these are only scanned and have whatever rows follow.
+REQUEST, RESOURCE_SPANS, RESOURCE, SCOPE_SPANS, SPAN, STATUS, KEY_VALUE, ANY_VALUE = range(8)
+# Cells of `schema`: 0 is no text, then text, then SUBMESSAGE + the row of the message.
+TEXT, SUBMESSAGE = 1, 2
+ABSENT = np.uint64(255)
+MAX_PROBES = 128
+
+ZERO, ONE, EIGHT = np.uint64(0), np.uint64(1), np.uint64(8)
+HIGH_BITS = np.uint64(0x8080808080808080)
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+SHIFT_32, SHIFT_56 = np.uint64(32), np.uint64(56)
+
+
+# Columns of the arrays below.
+KEY_START, KEY_STOP, NEXT_KEY, FIRST_TARGET, LAST_TARGET = range(5)
+RANK, KIND, BITS, STOP = range(4)
+START, END, TRACE_HIGH, TRACE_LOW, NAME, SPAN_KIND, STATUS_CODE = range(7)
+COUNT, SEED = range(2)
+
+
+class Plan(NamedTuple):
+    """Attribute keys to look for.
+
+    Attributes:
+        slots: `int32[256]`, a hash table of first keys; -1 where there is none.
+        keys: `int64[keys, 5]`: `KEY_START` to `KEY_STOP` of the text, `NEXT_KEY` of the slot or -1,
+            `FIRST_TARGET` to `LAST_TARGET` (exclusive).
+        targets: `int64[targets, 2]`: a field that takes the key's value, and the key's rank there.
+        text: the keys, one after the other.
+    """
+
+    slots: NDArray[np.int32]
+    keys: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    text: NDArray[np.uint8]
+
+
+class Strings(NamedTuple):
+    """The distinct strings.
+
+    Attributes:
+        table: hash table (its size a power of two) of string numbers + 1.
+        places: `int64[strings, 2]`, from and to in the data.
+        state: `uint64[2]`: `COUNT` of strings so far, `SEED` of the hash.
+    """
+
+    table: NDArray[np.int32]
+    places: NDArray[np.int64]
+    state: NDArray[np.uint64]
+
+
+class Job(NamedTuple):
+    """All that one call works with. Fields of the span come first, those of the resource after `span_fields`.
+
+    Attributes:
+        found: `uint64[fields, 4]`, the values of the span at hand: `RANK` of the key, `KIND`, `BITS`
+            (a string's place in the data), `STOP` (of the string).
+        spans: `uint64[spans, 7]`, zeros: columns `START` to `STATUS_CODE`.
+        kinds: `uint8[fields, spans]`, zeros.
+        bits: `uint64[fields, spans]`, zeros.
+        schema: `uint8[messages, field numbers]`, what the field holds.
+        stack: `int64[depth, 2]`, room for `scan`.
+    """
+
+    span_fields: int
+    wants_name: bool
+    span_plan: Plan
+    resource_plan: Plan
+    found: NDArray[np.uint64]
+    spans: NDArray[np.uint64]
+    kinds: NDArray[np.uint8]
+    bits: NDArray[np.uint64]
+    strings: Strings
+    schema: NDArray[np.uint8]
+    stack: NDArray[np.int64]
+
+
+def byte(data: NDArray[np.uint8], position: int) -> int:
+    """The byte at `position`; compiled, a bare load that the caller has checked."""
+    if not 0 <= position < data.size:
+        raise IndexError(f"byte {position} of {data.size}")
+    return int(data[position])
+
+
+def word(data: NDArray[np.uint8], position: int) -> np.uint64:
+    """The eight bytes at `position`, little-endian; compiled, a bare load that the caller has checked."""
+    if not 0 <= position <= data.size - 8:
+        raise IndexError(f"bytes {position} to {position + 8} of {data.size}")
+    return np.uint64(int.from_bytes(data[position : position + 8].tobytes(), "little"))
+
+
+def _loader(bits: int, result: Any) -> Any:  # noqa: ANN401 - numba's own objects
+    @intrinsic  # type: ignore[untyped-decorator]
+    def load(_typing: Any, data: Any, _position: Any) -> Any:  # noqa: ANN401 - numba's own objects
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            place = builder.gep(array.data, [arguments[1]])
+            cell = ir.IntType(bits)
+            value = builder.load(builder.bitcast(place, cell.as_pointer()), typ=cell)
+            value.align = 1
+            return builder.zext(value, ir.IntType(64)) if bits < 64 else value
+
+        return result(data, types.intp), generate
+
+    return load
+
+
+_load_byte = _loader(8, types.int64)
+_load_word = _loader(64, types.uint64)
+
+
+@overload(byte, strict=False)
+def _byte(data: Any, position: Any) -> Any:  # noqa: ANN401, ARG001 - the shape numba asks for
+    return lambda data, position: _load_byte(data, position)
+
+
+@overload(word, strict=False)
+def _word(data: Any, position: Any) -> Any:  # noqa: ANN401, ARG001 - the shape numba asks for
+    return lambda data, position: _load_word(data, position)
+
+
+# Both say everything: options left open are taken from each caller, and compiled once for each.
+_inlined = register_jitable(forceinline=True, nogil=True, _nrt=False)
+_called = register_jitable(forceinline=False, nogil=True, _nrt=False)
+
+
+@_inlined
+def read_tag(data, position, end):
+    """(tag, next position); (-1, -1) where there is none of one or two bytes."""
+    if position < end:
+        first = byte(data, position)
+        if first < 128:
+            return first, position + 1
+        if position + 1 < end:
+            second = byte(data, position + 1)
+            if second < 128:
+                return (first & 127) | (second << 7), position + 2
+    return -1, -1
+
+
+@_inlined
+def read_length(data, position, end):
+    """(start, stop) of a length-delimited value that lies before `end`; (-1, -1) where it does not."""
+    if position >= end:
+        return -1, -1
+    length = byte(data, position)
+    if length >= 128:
+        return read_long_length(data, position, end)
+    if length > end - position - 1:
+        return -1, -1
+    return position + 1, position + 1 + length
+
+
+@_called
+def read_long_length(data, position, end):
+    """`read_length` of up to five bytes."""
+    length = 0
+    for index in range(5):
+        if position >= end:
+            return -1, -1
+        part = byte(data, position)
+        position += 1
+        length |= (part & 127) << (7 * index)
+        if part < 128:
+            if length > end - position:
+                return -1, -1
+            return position, position + length
+    return -1, -1
+
+
+@_inlined
+def read_varint(data, position, end):
+    """(value, next position) of a varint of up to ten bytes, cut to 64 bits; (0, -1) where there is none."""
+    if position >= end:
+        return ZERO, -1
+    value = byte(data, position)
+    if value < 128:
+        return np.uint64(value), position + 1
+    return read_long_varint(data, position, end)
+
+
+@_called
+def read_long_varint(data, position, end):
+    """`read_varint` of several bytes."""
+    value = ZERO
+    for index in range(10):
+        if position >= end:
+            return ZERO, -1
+        part = byte(data, position)
+        position += 1
+        value |= np.uint64(part & 127) << np.uint64(7 * index)
+        if part < 128:
+            return value, position
+    return ZERO, -1
+
+
+@_inlined
+def low_bytes(data, start, size):
+    """Fewer than eight bytes as a word, zeros above."""
+    if start + 8 <= data.size:
+        return word(data, start) & ((ONE << (EIGHT * np.uint64(size))) - ONE)
+    return last_bytes(data, start, size)
+
+
+@_called
+def last_bytes(data, start, size):
+    """`low_bytes` where no whole word is left to read."""
+    value = ZERO
+    for index in range(size):
+        value |= np.uint64(byte(data, start + index)) << (EIGHT * np.uint64(index))
+    return value
+
+
+@_inlined
+def is_utf8(data, start, stop):
+    """Whether the bytes are well-formed UTF-8; words first, as most text is ASCII."""
+    if stop - start < 8:
+        high = low_bytes(data, start, stop - start)
+    else:
+        high = word(data, stop - 8)
+        position = start
+        while position < stop - 8:
+            high |= word(data, position)
+            position += 8
+    if high & HIGH_BITS == ZERO:
+        return True
+    return is_utf8_beyond_ascii(data, start, stop)
+
+
+@_called
+def is_utf8_beyond_ascii(data, start, stop):
+    """`is_utf8` by Unicode's table of well-formed sequences."""
+    position = start
+    while position < stop:
+        first = byte(data, position)
+        if first < 0x80:
+            position += 1
+            continue
+        if first < 0xC2 or first > 0xF4:
+            return False
+        more = 1 if first < 0xE0 else 2 if first < 0xF0 else 3
+        if position + more >= stop:
+            return False
+        second = byte(data, position + 1)
+        lowest = 0xA0 if first == 0xE0 else 0x90 if first == 0xF0 else 0x80
+        highest = 0x9F if first == 0xED else 0x8F if first == 0xF4 else 0xBF
+        if second < lowest or second > highest:
+            return False
+        for index in range(2, more + 1):
+            if byte(data, position + index) & 0xC0 != 0x80:
+                return False
+        position += more + 1
+    return True
+
+
+@_inlined
+def same(data, start, other, begin, size):
+    """Whether `size` bytes of `data` and of `other` are equal."""
+    if size < 8:
+        return low_bytes(data, start, size) == low_bytes(other, begin, size)
+    offset = 0
+    while offset < size - 8:
+        if word(data, start + offset) != word(other, begin + offset):
+            return False
+        offset += 8
+    return word(data, start + size - 8) == word(other, begin + size - 8)
+
+
+@_inlined
+def mix(value):
+    """One step of a multiplicative hash."""
+    value *= MULTIPLIER
+    return value ^ (value >> SHIFT_32)
+
+
+@_inlined
+def intern(data, start, stop, strings):
+    """The number of a string among the distinct ones, new or known; -1 where the hash table is under attack."""
+    size = stop - start
+    code = strings.state[SEED] ^ np.uint64(size)
+    if size < 8:
+        code = mix(code ^ low_bytes(data, start, size))
+    else:
+        position = start
+        while position < stop - 8:
+            code = mix(code ^ word(data, position))
+            position += 8
+        code = mix(code ^ word(data, stop - 8))
+    mask = strings.table.size - 1
+    slot = np.int64(mix(code) >> ONE) & mask
+    for _ in range(MAX_PROBES):
+        number = strings.table[slot] - 1
+        if number < 0:
+            number = np.int64(strings.state[COUNT])
+            if number >= strings.places.shape[0]:
+                return -1
+            strings.state[COUNT] = np.uint64(number + 1)
+            strings.places[number, 0] = start
+            strings.places[number, 1] = stop
+            strings.table[slot] = number + 1
+            return number
+        begin = strings.places[number, 0]
+        if strings.places[number, 1] - begin == size and same(data, start, data, begin, size):
+            return number
+        slot = (slot + 1) & mask
+    return -1
+
+
+@_called
+def scan(data, position, end, message, schema, stack):
+    """Whether a message and all below it are well formed, without recursion."""
+    top = 0
+    stack[0, 0] = end
+    stack[0, 1] = message
+    while True:
+        end = stack[top, 0]
+        message = stack[top, 1]
+        if position == end:
+            if top == 0:
+                return True
+            top -= 1
+            continue
+        tag, position = read_tag(data, position, end)
+        wire = tag & 7
+        number = tag >> 3
+        if number <= 0:
+            return False
+        if wire == 0:
+            _, position = read_varint(data, position, end)
+            if position < 0:
+                return False
+        elif wire == 1 or wire == 5:
+            position += 8 if wire == 1 else 4
+            if position > end:
+                return False
+        elif wire == 2:
+            start, stop = read_length(data, position, end)
+            if start < 0:
+                return False
+            action = schema[message, number] if number < schema.shape[1] else 0
+            if action >= SUBMESSAGE:
+                top += 1
+                if top == stack.shape[0]:
+                    return False
+                stack[top, 0] = stop
+                stack[top, 1] = action - SUBMESSAGE
+                position = start
+            else:
+                if action == TEXT and not is_utf8(data, start, stop):
+                    return False
+                position = stop
+        else:
+            return False
+
+
+@_called
+def pass_over(data, position, end, tag, message, schema, stack):
+    """The position after a field whose value nobody wants, checked; -1 where it is not well formed."""
+    wire = tag & 7
+    number = tag >> 3
+    if number <= 0:
+        return -1
+    if wire == 0:
+        _, position = read_varint(data, position, end)
+        return position
+    if wire == 1 or wire == 5:
+        position += 8 if wire == 1 else 4
+        return position if position <= end else -1
+    if wire != 2:
+        return -1
+    start, stop = read_length(data, position, end)
+    if start < 0:
+        return -1
+    action = schema[message, number] if number < schema.shape[1] else 0
+    if action == TEXT:
+        return stop if is_utf8(data, start, stop) else -1
+    if action >= SUBMESSAGE:
+        return stop if scan(data, start, stop, action - SUBMESSAGE, schema, stack) else -1
+    return stop
+
+
+@_inlined
+def find_key(data, start, stop, plan):
+    """The wanted key that stands here, or -1."""
+    size = stop - start
+    last = word(data, stop - 8) if size >= 8 else low_bytes(data, start, size)
+    slot = np.int64(((last ^ np.uint64(size)) * MULTIPLIER) >> SHIFT_56)
+    key = plan.slots[slot]
+    while key >= 0:
+        begin = plan.keys[key, KEY_START]
+        if plan.keys[key, KEY_STOP] - begin == size and same(data, start, plan.text, begin, size):
+            return key
+        key = plan.keys[key, NEXT_KEY]
+    return -1
+
+
+@_inlined
+def read_attribute(data, position, end, plan, job):
+    """Read a KeyValue and keep its value where its key is wanted; False where it is not well formed.
+
+    A repeated `value` continues the AnyValue before it, as protobuf merges messages.
+    """
+    key_start, key_stop = 0, 0
+    kind, bits, stop = OTHER, ZERO, 0
+    while position < end:
+        tag, position = read_tag(data, position, end)
+        if tag == 0x0A:
+            key_start, key_stop = read_length(data, position, end)
+            if key_start < 0 or not is_utf8(data, key_start, key_stop):
+                return False
+            position = key_stop
+            continue
+        if tag != 0x12:
+            position = pass_over(data, position, end, tag, KEY_VALUE, job.schema, job.stack)
+            if position < 0:
+                return False
+            continue
+        inner, position = read_length(data, position, end)
+        if inner < 0:
+            return False
+        while inner < position:
+            tag, inner = read_tag(data, inner, position)
+            if tag == 0x0A:
+                start, stop = read_length(data, inner, position)
+                if start < 0 or not is_utf8(data, start, stop):
+                    return False
+                kind, bits, inner = STRING, np.uint64(start), stop
+            elif tag == 0x18 or tag == 0x10:
+                bits, inner = read_varint(data, inner, position)
+                if inner < 0:
+                    return False
+                kind = INT
+                if tag == 0x10:
+                    kind, bits = BOOL, (ZERO if bits == ZERO else ONE)
+            elif tag == 0x21:
+                if position - inner < 8:
+                    return False
+                kind, bits = FLOAT, word(data, inner)
+                inner += 8
+            else:
+                if tag == 0x2A or tag == 0x32 or tag == 0x3A or tag == 0x40:
+                    kind, bits = OTHER, ZERO
+                inner = pass_over(data, inner, position, tag, ANY_VALUE, job.schema, job.stack)
+                if inner < 0:
+                    return False
+    key = find_key(data, key_start, key_stop, plan)
+    if key >= 0:
+        for target in range(plan.keys[key, FIRST_TARGET], plan.keys[key, LAST_TARGET]):
+            field = plan.targets[target, 0]
+            rank = np.uint64(plan.targets[target, 1])
+            if rank <= job.found[field, RANK]:
+                job.found[field, RANK] = rank
+                job.found[field, KIND] = np.uint64(kind)
+                job.found[field, BITS] = bits
+                job.found[field, STOP] = np.uint64(stop)
+    return True
+
+
+@_inlined
+def settle(data, field, first_row, row, job):
+    """Write a found value into rows, if there is one; False where a string could not be interned."""
+    if job.found[field, RANK] == ABSENT:
+        return True
+    kind = np.int64(job.found[field, KIND])
+    bits = job.found[field, BITS]
+    if kind == STRING:
+        number = intern(data, np.int64(bits), np.int64(job.found[field, STOP]), job.strings)
+        if number < 0:
+            return False
+        bits = np.uint64(number)
+    for target in range(first_row, row):
+        job.kinds[field, target] = kind
+        job.bits[field, target] = bits
+    return True
+
+
+@_called
+def read_status(data, position, end, row, spans, schema, stack):
+    """Read a Status into its row; False where it is not well formed."""
+    while position < end:
+        tag, position = read_tag(data, position, end)
+        if tag == 0x18:
+            spans[row, STATUS_CODE], position = read_varint(data, position, end)
+        else:
+            position = pass_over(data, position, end, tag, STATUS, schema, stack)
+        if position < 0:
+            return False
+    return True
+
+
+@_called
+def read_span(data, position, end, row, job):
+    """Read a Span into its row, which is zeros; False where it is not well formed."""
+    for field in range(job.span_fields):
+        job.found[field, RANK] = ABSENT
+    name_start, name_stop = 0, 0
+    while position < end:
+        tag, position = read_tag(data, position, end)
+        if tag == 0x4A:
+            start, position = read_length(data, position, end)
+            if start < 0 or not read_attribute(data, start, position, job.span_plan, job):
+                return False
+        elif tag == 0x39 or tag == 0x41:
+            if end - position < 8:
+                return False
+            if tag == 0x39:
+                job.spans[row, START] = word(data, position)
+            else:
+                job.spans[row, END] = word(data, position)
+            position += 8
+        elif tag == 0x0A:
+            start, position = read_length(data, position, end)
+            if start < 0:
+                return False
+            whole = position - start == 16
+            job.spans[row, TRACE_HIGH] = word(data, start) if whole else ZERO
+            job.spans[row, TRACE_LOW] = word(data, start + 8) if whole else ZERO
+        elif tag == 0x2A:
+            name_start, name_stop = read_length(data, position, end)
+            if name_start < 0 or not is_utf8(data, name_start, name_stop):
+                return False
+            position = name_stop
+        elif tag == 0x12 or tag == 0x22:  # the ids of the span and its parent
+            _, position = read_length(data, position, end)
+            if position < 0:
+                return False
+        elif tag == 0x30:
+            job.spans[row, SPAN_KIND], position = read_varint(data, position, end)
+            if position < 0:
+                return False
+        elif tag == 0x7A:
+            start, position = read_length(data, position, end)
+            if start < 0 or not read_status(
+                data, start, position, row, job.spans, job.schema, job.stack
+            ):
+                return False
+        else:
+            position = pass_over(data, position, end, tag, SPAN, job.schema, job.stack)
+            if position < 0:
+                return False
+    if job.wants_name:
+        number = intern(data, name_start, name_stop, job.strings)
+        if number < 0:
+            return False
+        job.spans[row, NAME] = np.uint64(number)
+    for field in range(job.span_fields):
+        if not settle(data, field, row, row + 1, job):
+            return False
+    return True
+
+
+@_called
+def read_resource(data, position, end, job):
+    """Read a Resource's attributes; False where it is not well formed."""
+    while position < end:
+        tag, position = read_tag(data, position, end)
+        if tag == 0x0A:
+            start, position = read_length(data, position, end)
+            if start < 0 or not read_attribute(data, start, position, job.resource_plan, job):
+                return False
+        else:
+            position = pass_over(data, position, end, tag, RESOURCE, job.schema, job.stack)
+            if position < 0:
+                return False
+    return True
+
+
+@_called
+def next_field(data, position, end):
+    """(tag, start of the value, next position) of any field; next position -1 where it is not well formed."""
+    tag, position = read_tag(data, position, end)
+    wire = tag & 7
+    start = position
+    if wire == 2:
+        start, position = read_length(data, position, end)
+    elif wire == 0:
+        _, position = read_varint(data, position, end)
+    elif wire == 1 or wire == 5:
+        position += 8 if wire == 1 else 4
+        if position > end:
+            position = -1
+    else:
+        position = -1
+    return tag, start, position
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def count(data, offsets):
+    """(spans, resource spans) in all payloads, as far as each is well formed.
+
+    Payload i is bytes `offsets[i]` to `offsets[i + 1]` of the data.
+    """
+    spans, resources = 0, 0
+    for payload in range(offsets.size - 1):
+        outer, outer_end = offsets[payload], offsets[payload + 1]
+        while 0 <= outer < outer_end:
+            tag, middle, outer = next_field(data, outer, outer_end)
+            if tag != 0x0A:
+                continue
+            resources += 1
+            while 0 <= middle < outer:
+                tag, inner, middle = next_field(data, middle, outer)
+                if tag != 0x12:
+                    continue
+                while 0 <= inner < middle:
+                    tag, _, inner = next_field(data, inner, middle)
+                    if tag == 0x12:
+                        spans += 1
+    return spans, resources
+
+
+@njit(nogil=True, cache=True, _nrt=False)
+def decode(data, offsets, first, job):
+    """Read payloads from `first` on, up to one that the kernel does not judge.
+
+    Returns:
+        (payload in front of which it stopped, rows written, distinct strings); all payloads were
+        read where the first is `offsets.size - 1`.
+    """
+    schema, stack = job.schema, job.stack
+    row = 0
+    for payload in range(first, offsets.size - 1):
+        known = np.int64(job.strings.state[COUNT])
+        stopped = (payload, row, known)
+        new_row = row
+        outer, end = offsets[payload], offsets[payload + 1]
+        while outer < end:  # the request
+            tag, outer = read_tag(data, outer, end)
+            if tag != 0x0A:
+                outer = pass_over(data, outer, end, tag, REQUEST, schema, stack)
+                if outer < 0:
+                    return stopped
+                continue
+            middle, outer = read_length(data, outer, end)
+            if middle < 0:
+                return stopped
+            first_row = new_row
+            for field in range(job.span_fields, job.found.shape[0]):
+                job.found[field, RANK] = ABSENT
+            while middle < outer:  # one ResourceSpans
+                tag, middle = read_tag(data, middle, outer)
+                if tag == 0x0A:
+                    start, middle = read_length(data, middle, outer)
+                    if start < 0 or not read_resource(data, start, middle, job):
+                        return stopped
+                    continue
+                if tag != 0x12:
+                    middle = pass_over(data, middle, outer, tag, RESOURCE_SPANS, schema, stack)
+                    if middle < 0:
+                        return stopped
+                    continue
+                inner, middle = read_length(data, middle, outer)
+                if inner < 0:
+                    return stopped
+                while inner < middle:  # one ScopeSpans
+                    tag, inner = read_tag(data, inner, middle)
+                    if tag != 0x12:
+                        inner = pass_over(data, inner, middle, tag, SCOPE_SPANS, schema, stack)
+                        if inner < 0:
+                            return stopped
+                        continue
+                    start, inner = read_length(data, inner, middle)
+                    if start < 0 or new_row == job.spans.shape[0]:
+                        return stopped
+                    if not read_span(data, start, inner, new_row, job):
+                        return stopped
+                    new_row += 1
+            for field in range(job.span_fields, job.found.shape[0]):
+                if new_row > first_row and not settle(data, field, first_row, new_row, job):
+                    return stopped
+        row = new_row
+    return offsets.size - 1, row, np.int64(job.strings.state[COUNT])

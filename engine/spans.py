@@ -1,0 +1,204 @@
+"""OTLP trace payloads to columns, by the kernel, and by the official parser what the kernel leaves."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import _kernel, _plan, _walk
+from slo.aliases import accepted
+from slo.columns import INTRINSICS, Column, Field, Kind, SpanBatch
+
+_SCHEMA = _plan.schema()
+_SEED = secrets.randbits(64)  # so that nobody can send colliding strings
+_MAX_DEPTH = 16  # messages within each other that `scan` follows; deeper ones are left to upb
+
+
+class Refused(ValueError):
+    """A payload that is no OTLP trace request.
+
+    Attributes:
+        index: which of the payloads.
+        reason: what the official parser says.
+    """
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(f"payload {index} is no ExportTraceServiceRequest: {reason}")
+        self.index = index
+        self.reason = reason
+
+
+class Reader:
+    """Reads a set of fields out of OTLP trace payloads.
+
+    Args:
+        fields: attributes and intrinsics wanted; a span attribute is also taken from its aliases
+            (`slo.aliases`).
+
+    Raises:
+        ValueError: an intrinsic that spans do not have.
+    """
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        self.wanted = {field: _keys(field) for field in fields}
+        self._span = [field for field in self.wanted if field.scope == "span"]
+        self._resource = [field for field in self.wanted if field.scope == "resource"]
+        self._intrinsics = [field for field in self.wanted if field.scope == "intrinsic"]
+        for field in self._intrinsics:
+            if field.name not in INTRINSICS:
+                raise ValueError(
+                    f"spans have no intrinsic {field.name!r}; there are {', '.join(INTRINSICS)}"
+                )
+        self._wants_name = Field("intrinsic", "name") in self.wanted
+        numbered = [(number, self.wanted[field]) for number, field in enumerate(self._span)]
+        self._span_plan = _plan.plan(numbered)
+        numbered = [
+            (number, self.wanted[field])
+            for number, field in enumerate(self._resource, len(self._span))
+        ]
+        self._resource_plan = _plan.plan(numbered)
+
+    def read(self, payloads: Sequence[bytes]) -> SpanBatch:
+        """The spans of all payloads as one batch, rows in the order of the wire.
+
+        Raises:
+            Refused: the first payload that the official parser refuses, too.
+        """
+        data, offsets = _joined(payloads)
+        pieces: list[SpanBatch] = []
+        first = 0
+        while True:
+            first, piece = self._decode(data, offsets, first)
+            pieces.append(piece)
+            if first == len(payloads):
+                return pieces[0] if len(pieces) == 1 else concatenate(pieces)
+            try:
+                request = _walk.parse(payloads[first])
+            except ValueError as error:
+                raise Refused(first, str(error)) from error
+            pieces.append(_walk.walk(request, self.wanted))
+            first += 1
+
+    def _decode(self, data: bytes, offsets: NDArray[np.int64], first: int) -> tuple[int, SpanBatch]:
+        view = np.frombuffer(data, np.uint8)
+        spans, resources = _kernel.count(view, offsets[first:])
+        job = self._job(spans, resources)
+        stopped, rows, strings = _kernel.decode(view, offsets, first, job)
+        return stopped, self._batch(data, job, rows, strings)
+
+    def _job(self, spans: int, resources: int) -> _kernel.Job:
+        fields = len(self._span) + len(self._resource)
+        texts = spans * (len(self._span) + self._wants_name) + resources * len(self._resource)
+        return _kernel.Job(
+            span_fields=len(self._span),
+            wants_name=self._wants_name,
+            span_plan=self._span_plan,
+            resource_plan=self._resource_plan,
+            found=np.empty((fields, 4), np.uint64),
+            spans=np.zeros((spans, 7), np.uint64),
+            kinds=np.zeros((fields, spans), np.uint8),
+            bits=np.zeros((fields, spans), np.uint64),
+            strings=_kernel.Strings(
+                table=np.zeros(1 << max(4, (2 * texts).bit_length()), np.int32),
+                places=np.empty((texts, 2), np.int64),
+                state=np.array([0, _SEED], np.uint64),
+            ),
+            schema=_SCHEMA,
+            stack=np.empty((_MAX_DEPTH, 2), np.int64),
+        )
+
+    def _batch(self, data: bytes, job: _kernel.Job, rows: int, strings: int) -> SpanBatch:
+        spans = job.spans[:rows]
+        columns = {
+            field: Column(job.kinds[number, :rows], job.bits[number, :rows].view(np.int64))
+            for number, field in enumerate((*self._span, *self._resource))
+        }
+        for field in self._intrinsics:
+            columns[field] = _intrinsic(field.name, spans)
+        places = job.strings.places[:strings].tolist()
+        traces = spans[:, _kernel.TRACE_HIGH : _kernel.TRACE_LOW + 1]
+        return SpanBatch(
+            start_ns=spans[:, _kernel.START].copy(),
+            end_ns=spans[:, _kernel.END].copy(),
+            columns={field: columns[field] for field in self.wanted},
+            strings=[data[start:stop].decode() for start, stop in places],
+            trace_ids=np.ascontiguousarray(traces).view(np.uint8),
+        )
+
+
+def check(payload: bytes) -> int:
+    """The number of spans in a payload.
+
+    Raises:
+        Refused: it is no OTLP trace request; its index is 0.
+    """
+    return len(_CHECKER.read([payload]))
+
+
+def concatenate(batches: Sequence[SpanBatch]) -> SpanBatch:
+    """Batches of the same fields as one, in their order; equal strings become one."""
+    numbers: dict[str, int] = {}
+    columns: dict[Field, list[Column]] = {field: [] for field in batches[0].columns}
+    for batch in batches:
+        places = [numbers.setdefault(text, len(numbers)) for text in batch.strings]
+        renumbered = np.array(places, np.int64)
+        for field, (kinds, bits) in batch.columns.items():
+            is_text = kinds == Kind.STRING
+            new_bits = bits.copy()
+            new_bits[is_text] = renumbered[bits[is_text]]
+            columns[field].append(Column(kinds, new_bits))
+    return SpanBatch(
+        start_ns=np.concatenate([batch.start_ns for batch in batches]),
+        end_ns=np.concatenate([batch.end_ns for batch in batches]),
+        columns={
+            field: Column(
+                np.concatenate([part.kinds for part in parts]),
+                np.concatenate([part.bits for part in parts]),
+            )
+            for field, parts in columns.items()
+        },
+        strings=list(numbers),
+        trace_ids=np.concatenate([batch.trace_ids for batch in batches]),
+    )
+
+
+def warm_up() -> None:
+    """Compile the kernel, or load it from numba's cache: some seconds, or a third of one."""
+    _CHECKER.read([b""])
+
+
+def is_cached() -> bool:
+    """Whether `warm_up` will find the compiled kernel on disk (as far as file times tell)."""
+    source = Path(_kernel.__file__)
+    if not _kernel.decode.stats.cache_path:
+        return False
+    indexes = Path(_kernel.decode.stats.cache_path).glob("_kernel.decode-*.nbi")
+    return any(index.stat().st_mtime >= source.stat().st_mtime for index in indexes)
+
+
+def _keys(field: Field) -> tuple[str, ...]:
+    return accepted(field.name) if field.scope == "span" else (field.name,)
+
+
+def _joined(payloads: Sequence[bytes]) -> tuple[bytes, NDArray[np.int64]]:
+    data = payloads[0] if len(payloads) == 1 else b"".join(payloads)
+    return data, np.array([0, *accumulate(map(len, payloads))], np.int64)
+
+
+def _intrinsic(name: str, spans: NDArray[np.uint64]) -> Column:
+    match name:
+        case "name":
+            bits = spans[:, _kernel.NAME].astype(np.int64)
+        case "duration":
+            bits = (spans[:, _kernel.END] - spans[:, _kernel.START]).view(np.int64)
+        case _:  # the wire has enums as 64 bits, of which 32 count
+            number = spans[:, _kernel.SPAN_KIND if name == "kind" else _kernel.STATUS_CODE]
+            bits = number.astype(np.uint32).view(np.int32).astype(np.int64)
+    kind = Kind.STRING if name == "name" else Kind.INT
+    return Column(np.full(len(spans), kind, np.uint8), bits)
+
+
+_CHECKER = Reader(())
