@@ -172,17 +172,18 @@ class Increments:
 
     def _born_in_sight(self, point: Point, exports: tuple[int, ...]) -> bool:
         """Whether all that a new stream's first point counts happened while it was watched."""
-        since = max(self._since[point.objective], self._forgotten_ns)
+        watched_ns = self._since[point.objective]
         # Cumulative writers repeat all their series in every export: one that was absent was zero.
         # Two exports, because half of the first may have passed before we listened.
         absent = (
             point.start_ns > 0
             and len(exports) == 2
-            and since <= exports[0]
+            and watched_ns <= exports[0] > self._forgotten_ns
             and exports[1] < point.time_ns
         )
         # A start at or after the point itself is how "start unknown" is written.
-        return absent or since < point.start_ns < point.time_ns
+        unseen_until_ns = max(watched_ns, self._forgotten_ns)
+        return absent or unseen_until_ns < point.start_ns < point.time_ns
 
     def _exports(self, point: Point) -> tuple[int, ...]:
         """Times of the first two exports of the point's metric before this one, which it notes."""

@@ -1,0 +1,59 @@
+"""What the objectives ask of metrics: each selector in its role."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from slo.increments import Role
+from slo.model import CounterSli, HistogramSli, Objective
+from slo.promql import MetricSelector
+
+
+class Rule(NamedTuple):
+    """A selector in its role.
+
+    Attributes:
+        objective: `Objective.id`.
+        key: the rule's identity; changes when the objective counts something else.
+        role: what the selected points count.
+        selector: the objective's own.
+        named: the selector without its labels, to pass over metrics by their names.
+        above: the bound of a histogram SLI, None for counters.
+        by: label names of the objective's groups.
+    """
+
+    objective: str
+    key: bytes
+    role: Role
+    selector: MetricSelector
+    named: MetricSelector
+    above: float | None
+    by: tuple[str, ...]
+
+
+def rules(objective: Objective) -> tuple[Rule, ...]:
+    """The rules of an objective; none where its SLI is not over metrics."""
+    match objective.sli:
+        case CounterSli(total, bad, good):
+            parts: list[tuple[Role, MetricSelector | None]] = [
+                ("total_until_good" if good else "total", total),
+                ("bad", bad),
+                ("good", good),
+            ]
+            return tuple(_rule(objective, role, part) for role, part in parts if part is not None)
+        case HistogramSli(histogram, above):
+            return (_rule(objective, "histogram", histogram, above),)
+    return ()
+
+
+def _rule(
+    objective: Objective, role: Role, selector: MetricSelector, above: float | None = None
+) -> Rule:
+    return Rule(
+        objective.id,
+        f"{objective.id}\0{objective.generation}\0{role}".encode(),
+        role,
+        selector,
+        replace(selector, labels=()),
+        above,
+        tuple(field.name for field in objective.by),
+    )

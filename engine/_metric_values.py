@@ -1,0 +1,137 @@
+"""The value of an OTLP data point: a counter's number, or a histogram split at a bound.
+
+A bound that is no edge of the histogram's buckets is moved down to the next edge: observations
+between the edge and the bound then count as bad though they may be good. The other way round,
+slow calls would count as good and an outage could pass unseen; too strict is told (the edge used
+is shown), too lenient would be silent.
+"""
+
+import math
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    DataPointFlags,
+    ExponentialHistogramDataPoint,
+    HistogramDataPoint,
+    NumberDataPoint,
+)
+
+LARGEST = 2**63
+# Bucket widths of which a bound may miss an exponential edge by rounding alone.
+_ROUNDING = 1e-9
+_SCALES = range(-64, 65)
+
+
+class UnusableError(ValueError):
+    """A point that says nothing usable; the message is the reason counted in `ignored`."""
+
+
+class Split(NamedTuple):
+    """A histogram's observations.
+
+    Attributes:
+        total: all.
+        above: those above the edge.
+        edge: the bucket edge at which they were split, at or below the bound.
+    """
+
+    total: int
+    above: int
+    edge: float
+
+
+def number(point: NumberDataPoint) -> int | float:
+    """A counter's value: finite, not negative, below 2**63.
+
+    Raises:
+        UnusableError: it is not.
+    """
+    _require_recorded(point.flags)
+    kind = point.WhichOneof("value")
+    if kind is None:
+        raise UnusableError("no value")
+    value: int | float = point.as_int if kind == "as_int" else point.as_double
+    if not math.isfinite(value):
+        raise UnusableError("not a finite number")
+    if value < 0:
+        raise UnusableError("negative")
+    if value >= LARGEST:
+        raise UnusableError("too large")
+    return value
+
+
+def count(point: HistogramDataPoint | ExponentialHistogramDataPoint) -> int:
+    """How many observations a histogram has.
+
+    Raises:
+        UnusableError: none recorded, or 2**63 and more.
+    """
+    _require_recorded(point.flags)
+    if point.count >= LARGEST:
+        raise UnusableError("too large")
+    return int(point.count)
+
+
+def split(point: HistogramDataPoint, above: float) -> Split:
+    """An explicit-bucket histogram split at a bound; a bucket holds what equals its upper edge.
+
+    Raises:
+        UnusableError: malformed buckets, or no edge at or below the bound.
+    """
+    total = count(point)
+    bounds = tuple(point.explicit_bounds)
+    buckets = point.bucket_counts
+    if len(buckets) != len(bounds) + 1 or sum(buckets) != total:
+        raise UnusableError("no buckets" if not buckets else "malformed histogram")
+    index = _edge_index(bounds, above)
+    return Split(total, sum(buckets[index + 1 :]), bounds[index])
+
+
+def split_exponential(point: ExponentialHistogramDataPoint, above: float) -> Split:
+    """An exponential histogram split at a bound; its zero bucket is good.
+
+    Positive bucket `i` holds values in `(base**i, base**(i + 1)]`, `base = 2**(2**-scale)`.
+
+    Raises:
+        UnusableError: malformed buckets, or a bound below zero.
+    """
+    total = count(point)
+    positive = point.positive.bucket_counts
+    counted = point.zero_count + sum(positive) + sum(point.negative.bucket_counts)
+    if point.scale not in _SCALES or counted != total:
+        raise UnusableError("malformed histogram")
+    if above < 0:
+        raise UnusableError("a bound below zero on an exponential histogram")
+    first_bad, edge = _exponential_edge(point.scale, above)
+    skipped = max(0, first_bad - point.positive.offset)
+    return Split(total, sum(positive[skipped:]), edge)
+
+
+@lru_cache(maxsize=1024)
+def _edge_index(bounds: tuple[float, ...], above: float) -> int:
+    if any(not low < high for low, high in pairwise(bounds)):
+        raise UnusableError("malformed histogram")
+    below = sum(1 for bound in bounds if bound <= above)
+    if not below:
+        raise UnusableError("no bucket edge at or below the bound")
+    return below - 1
+
+
+@lru_cache(maxsize=1024)
+def _exponential_edge(scale: int, above: float) -> tuple[int, float]:
+    """The first bucket wholly above the edge, and the edge: the highest at or below the bound."""
+    if above == 0:
+        return -(2**40), 0.0
+    if math.isinf(above):
+        return 2**40, above
+    place = math.ldexp(math.log2(above), scale)
+    nearest = round(place)
+    index = nearest if abs(place - nearest) <= _ROUNDING else math.floor(place)
+    return index, math.exp2(math.ldexp(index, -scale))
+
+
+def _require_recorded(flags: int) -> None:
+    if flags & DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK:
+        raise UnusableError("no recorded value")
