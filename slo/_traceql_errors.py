@@ -65,7 +65,7 @@ def explain_syntax(text: str, error: UnexpectedInput) -> SelectorError:
     position = min(max(position, 0), len(text))
     expected = _expected(error)
     rest = text[position:]
-    if not expected - {"$END"}:
+    if not expected - {"$END", "<END-OF-FILE>"}:
         return _hint(_AFTER_BRACE, rest, position) or _plain(rest, position)
     if expected == {"LBRACE"}:
         found = _hint(_HINTS[4:5], rest, position)

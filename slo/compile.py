@@ -206,7 +206,10 @@ class Compiler:
             elif plans.pop(name, None) is None:
                 known = ", ".join(plan.name for plan in DEFAULT_TIERS)
                 self._tell(
-                    here, f"there is no tier {name} to switch off", f"one of {known}", key=True
+                    here,
+                    f"there is no tier {name} to switch off",
+                    f"write one of {known}",
+                    key=True,
                 )
         off = {s for s, form in (("page", alerts.page), ("ticket", alerts.ticket)) if form == "off"}
         return [plan for plan in plans.values() if plan.severity not in off]
@@ -257,6 +260,10 @@ class Compiler:
                 (*at, "objective")
             )
             self.notes.append(Note(self.path, position, f"{objective.id}: {sentence}"))
+        if plans and not tiers:
+            position = self.document.position((*at, "objective"))
+            text = f"{objective.id}: no tier is left, so no burn rate alerts; write alerts.tiers"
+            self.notes.append(Note(self.path, position, text))
         return tiers
 
     def _check_labels(self, objective: Objective, at: Path) -> None:
@@ -265,7 +272,7 @@ class Compiler:
                 if name in objective.group_labels:
                     self._tell(
                         (*path, name),
-                        f"the label {name} is also one of by:",
+                        f"the label {name} is also a group in by",
                         "remove it, or group by something else",
                         key=True,
                     )

@@ -203,7 +203,7 @@ class _Reader:
         if any("\ud800" <= c <= "\udfff" for c in text):
             self._tell(node, "half of a surrogate pair", "write the character itself")
         self._document.scalars[path] = Scalar(text, node.start_mark, node.end_mark, node.style)
-        if node.style is not None:
+        if node.style is not None or _source(self._document.scalars[path]).startswith("!!str"):
             return text
         return _plain(text)
 
@@ -233,25 +233,35 @@ def _inside(scalar: Scalar, offset: int) -> Position:
     start = _position(scalar.start)
     if scalar.start.line != scalar.end.line or scalar.style in ("|", ">"):
         return start
+    source = _source(scalar)
+    properties = _PROPERTIES.match(source)
+    place = properties.end() if properties else 0
     if scalar.style == "'":
-        quotes = scalar.value[:offset].count("'")
-        return Position(start.line, start.column + 1 + offset + quotes)
-    if scalar.style == '"':
-        return Position(start.line, start.column + 1 + _escaped_length(scalar, offset))
-    return Position(start.line, start.column + offset)
+        place += 1 + offset + scalar.value[:offset].count("'")
+    elif scalar.style == '"':
+        place += 1 + _escaped_length(source[place + 1 : -1], offset)
+    else:
+        place += offset
+    return Position(start.line, start.column + place)
 
 
+# An anchor and a tag, which PyYAML counts as part of the scalar.
+_PROPERTIES = re.compile(r"(?:[&!][^\s]*[ \t]+)*")
 # How many hexadecimal digits follow an escape's letter.
 _ESCAPE_DIGITS = {"x": 2, "u": 4, "U": 8}
 
 
-def _escaped_length(scalar: Scalar, offset: int) -> int:
-    """Characters in the file that make the first `offset` characters of a double-quoted text."""
-    raw = (scalar.start.buffer or "")[scalar.start.pointer + 1 : scalar.end.pointer - 1]
+def _source(scalar: Scalar) -> str:
+    """The scalar as it stands in the file, quotes and all."""
+    return (scalar.start.buffer or "")[scalar.start.pointer : scalar.end.pointer]
+
+
+def _escaped_length(quoted: str, offset: int) -> int:
+    """Characters between double quotes that make the first `offset` characters of the text."""
     place = 0
     for _ in range(offset):
-        if raw[place : place + 1] == "\\":
-            place += 2 + _ESCAPE_DIGITS.get(raw[place + 1 : place + 2], 0)
+        if quoted[place : place + 1] == "\\":
+            place += 2 + _ESCAPE_DIGITS.get(quoted[place + 1 : place + 2], 0)
         else:
             place += 1
     return place

@@ -146,7 +146,7 @@ _Window = Annotated[
 
 
 class AlertsForm(_Form):
-    """Who is told and when."""
+    """Burn-rate alerts of one SLO."""
 
     name: Text | None = Field(default=None, description="The alertname label of this SLO's alerts.")
     page: _Alert = Field(default=AlertForm(), description="Alerts that wake someone; off for none.")
