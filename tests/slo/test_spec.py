@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from dataclasses import fields
 from decimal import Decimal
 from fractions import Fraction
@@ -224,3 +225,17 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: Value) -> None:
     (document,), problems = read_documents("f", f"k: {text}")
     assert document.data == {"k": value}
     assert not problems
+
+
+DOCS = Path(slo.__file__).parent.parent / "docs"
+
+
+def test_the_reference_names_every_key_and_its_example_loads() -> None:
+    reference = (DOCS / "slo-reference.md").read_text("utf-8")
+    schema = json_schema()
+    keys = {k for d in (schema, *schema["$defs"].values()) for k in d.get("properties", {})}
+    assert {key for key in keys if not re.search(rf"\b{key}\b", reference)} == set()
+    example = next(b for b in reference.split("```yaml\n") if b.startswith("apiVersion"))
+    loaded = slo.load({"reference": example.partition("```")[0]})
+    assert not loaded.problems
+    assert len(loaded.objectives) == 3
