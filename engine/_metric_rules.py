@@ -1,5 +1,6 @@
 """What the objectives ask of metrics: each selector in its role."""
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ class Rule(NamedTuple):
         selector: the objective's own.
         named: the selector without its labels, to pass over metrics by their names.
         above: the bound of a histogram SLI, None for counters.
+        bucket: where a counter's selector says `le="..."`, the selector without that: a bucket of
+            an OTLP histogram is a counter too, as `_bucket` is in Prometheus.
+        le: the upper edge of that bucket.
         by: label names of the objective's groups.
     """
 
@@ -27,6 +31,8 @@ class Rule(NamedTuple):
     selector: MetricSelector
     named: MetricSelector
     above: float | None
+    bucket: MetricSelector | None
+    le: float
     by: tuple[str, ...]
 
 
@@ -48,6 +54,7 @@ def rules(objective: Objective) -> tuple[Rule, ...]:
 def _rule(
     objective: Objective, role: Role, selector: MetricSelector, above: float | None = None
 ) -> Rule:
+    le, bucket = _bucket(selector) if above is None else (math.nan, None)
     return Rule(
         objective.id,
         f"{objective.id}\0{objective.generation}\0{role}".encode(),
@@ -55,5 +62,18 @@ def _rule(
         selector,
         replace(selector, labels=()),
         above,
+        bucket,
+        le,
         tuple(field.name for field in objective.by),
     )
+
+
+def _bucket(selector: MetricSelector) -> tuple[float, MetricSelector | None]:
+    edges = [m for m in selector.labels if m.label == "le"]
+    if len(edges) != 1 or edges[0].operator != "=":
+        return math.nan, None
+    try:
+        le = float(edges[0].value)
+    except ValueError:
+        return math.nan, None
+    return le, replace(selector, labels=tuple(m for m in selector.labels if m.label != "le"))

@@ -18,6 +18,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     NumberDataPoint,
 )
 
+HistogramPoint = HistogramDataPoint | ExponentialHistogramDataPoint
 LARGEST = 2**63
 # Bucket widths of which a bound may miss an exponential edge by rounding alone.
 _ROUNDING = 1e-9
@@ -62,7 +63,7 @@ def number(point: NumberDataPoint) -> int | float:
     return value
 
 
-def count(point: HistogramDataPoint | ExponentialHistogramDataPoint) -> int:
+def count(point: HistogramPoint) -> int:
     """How many observations a histogram has.
 
     Raises:
@@ -74,7 +75,32 @@ def count(point: HistogramDataPoint | ExponentialHistogramDataPoint) -> int:
     return int(point.count)
 
 
-def split(point: HistogramDataPoint, above: float) -> Split:
+def split(point: HistogramPoint, above: float) -> Split:
+    """A histogram of either kind, split at a bound.
+
+    Raises:
+        UnusableError: malformed buckets, or a bound at which these cannot be split.
+    """
+    if isinstance(point, HistogramDataPoint):
+        return split_explicit(point, above)
+    return split_exponential(point, above)
+
+
+def up_to(point: HistogramPoint, le: float) -> int:
+    """Observations at or below a bucket's upper edge, what Prometheus has as `_bucket{le="..."}`.
+
+    Raises:
+        UnusableError: malformed, or no bucket has this edge.
+    """
+    if le == math.inf:
+        return count(point)
+    divided = split(point, le)
+    if not math.isclose(divided.edge, le):
+        raise UnusableError("no bucket with this le")
+    return divided.total - divided.above
+
+
+def split_explicit(point: HistogramDataPoint, above: float) -> Split:
     """An explicit-bucket histogram split at a bound; a bucket holds what equals its upper edge.
 
     Raises:

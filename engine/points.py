@@ -5,22 +5,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
-    ExponentialHistogram,
-    ExponentialHistogramDataPoint,
-    Gauge,
-    Histogram,
-    HistogramDataPoint,
     Metric,
     NumberDataPoint,
-    Sum,
-    Summary,
     SummaryDataPoint,
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -29,49 +18,31 @@ from engine import _metric_values as values
 from engine._cache import Cache
 from engine._metric_rules import Rule, rules
 from engine._metric_text import attributes_identity, identity, texts
-from engine.prometheus_names import MetricKind, count_forms, name_forms, series_labels
-from engine.spans import Refused
+from engine._otlp_metrics import (
+    MetricsRefused,
+    check,
+    data_of,
+    kind_of,
+    parse,
+    temporality_of,
+)
+from engine.prometheus_names import MetricKind, name_forms, part_forms, series_labels
 from slo.increments import Point, Value
 from slo.model import Objective
+from slo.promql import MetricSelector
 
-AnyData = Gauge | Sum | Histogram | ExponentialHistogram | Summary
-AnyPoint = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint | SummaryDataPoint
+__all__ = ["MetricsRefused", "PointReader", "check"]
+
+AnyPoint = NumberDataPoint | values.HistogramPoint | SummaryDataPoint
 # Entries of each cache, and the attributes that one may hold: a bound on memory, not on input.
 _CACHED = 65_536
 _LONGEST_CACHED = 4_096
+# OpenTelemetry allows 255 characters in a name and 63 in a unit.
+_LONGEST_NAME = 1_024
 _EDGES = 1_024
 _OVERFLOW = "otel.metric.overflow"
 _CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 _DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-
-
-class MetricsRefused(Refused):
-    """A payload that is no OTLP metrics request.
-
-    Attributes:
-        reason: what the official parser says.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(0, reason)
-
-    def __str__(self) -> str:
-        return f"the payload is no ExportMetricsServiceRequest: {self.reason}"
-
-
-def check(payload: bytes) -> int:
-    """How many data points a payload has, of whatever kind.
-
-    Raises:
-        MetricsRefused: it is no OTLP metrics request.
-    """
-    return sum(
-        len(_data(metric).data_points)
-        for resource in _parse(payload).resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-        if metric.WhichOneof("data")
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +50,10 @@ class _Source:
     """One metric of one scope and resource, as far as its points share it."""
 
     number: int
+    name: str
+    unit: str
+    kind: MetricKind
+    temporality: int
     family: bytes
     forms: tuple[str, ...]
     resource: dict[str, str]
@@ -91,6 +66,11 @@ class _Selected(NamedTuple):
     group: tuple[str, ...]
 
 
+class _Series(NamedTuple):
+    selected: tuple[_Selected, ...]
+    overflow: bool
+
+
 class PointReader:
     """Reads the points that objectives over metrics count; what nobody selected costs a look-up.
 
@@ -98,7 +78,8 @@ class PointReader:
         objectives: those whose SLI is not over metrics are passed over.
 
     Attributes:
-        ignored: points that a selector means but that cannot be counted, by reason.
+        ignored: points that a selector means but that cannot be counted, by reason; of metrics
+            with too long a name, the metrics.
         edges: (objective, metric) of histograms that have no bucket edge at the objective's bound,
             with the edge used instead; at most 1,024. Worth a warning once an entry.
         overflowed: selected points that a writer had stripped of their attributes
@@ -112,7 +93,7 @@ class PointReader:
         self._rules = tuple(rule for objective in objectives for rule in rules(objective))
         self._by_name: Cache[tuple[str, str, MetricKind], tuple[Rule, ...]] = Cache(_CACHED)
         self._sources: Cache[tuple[Hashable, ...], _Source] = Cache(_CACHED)
-        self._series: Cache[tuple[int, bytes], tuple[_Selected, ...]] = Cache(_CACHED)
+        self._series: Cache[tuple[int, bytes], _Series] = Cache(_CACHED)
         self._numbers = 0
 
     def read(self, payload: bytes) -> list[Point]:
@@ -122,20 +103,23 @@ class PointReader:
             MetricsRefused: the payload is no such request.
         """
         points: list[Point] = []
-        for resource in _parse(payload).resource_metrics:
+        for resource in parse(payload).resource_metrics:
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
-                    kind = _kind(metric)
+                    kind = kind_of(metric)
                     if kind is None:
                         continue
                     meant = self._meant(metric.name, metric.unit, kind)
                     if meant:
                         source = self._source(resource.resource, scope.scope, metric, kind)
-                        self._read_metric(metric, kind, meant, source, points)
+                        self._read_metric(metric, meant, source, points)
         return points
 
     def _meant(self, name: str, unit: str, kind: MetricKind) -> tuple[Rule, ...]:
         """The rules whose selector may mean a metric of this name."""
+        if len(name) + len(unit) > _LONGEST_NAME:
+            self.ignored[f"a name of more than {_LONGEST_NAME} characters"] += 1
+            return ()
         key = (name, unit, kind)
         meant = self._by_name.get(key)
         if meant is None:
@@ -147,7 +131,7 @@ class PointReader:
     def _source(
         self, resource: Resource, scope: InstrumentationScope, metric: Metric, kind: MetricKind
     ) -> _Source:
-        temporality = _temporality(metric)
+        temporality = temporality_of(metric)
         # Field by field: counts of dropped attributes, which change, are no part of the identity.
         attributes = b"".join(pair.SerializeToString() for pair in resource.attributes)
         key = (attributes, scope.SerializeToString(), metric.name, metric.unit, kind, temporality)
@@ -156,6 +140,10 @@ class PointReader:
             self._numbers += 1
             source = _Source(
                 number=self._numbers,
+                name=metric.name,
+                unit=metric.unit,
+                kind=kind,
+                temporality=temporality,
                 family=identity(
                     attributes_identity(resource.attributes),
                     scope.name.encode(),
@@ -167,22 +155,19 @@ class PointReader:
                 resource=texts(resource.attributes),
                 scope=texts(scope.attributes) | {"name": scope.name, "version": scope.version},
             )
-            self._sources.put(key, source)
+            if len(attributes) <= _LONGEST_CACHED:
+                self._sources.put(key, source)
         return source
 
     def _read_metric(
-        self,
-        metric: Metric,
-        kind: MetricKind,
-        meant: tuple[Rule, ...],
-        source: _Source,
-        points: list[Point],
+        self, metric: Metric, meant: tuple[Rule, ...], source: _Source, points: list[Point]
     ) -> None:
-        temporality = _temporality(metric)
-        for point in _data(metric).data_points:
-            for rule, stream, group in self._selected(point, meant, source):
+        for point in data_of(metric).data_points:
+            series = self._one_series(point, meant, source)
+            self.overflowed += series.overflow
+            for rule, stream, group in series.selected:
                 try:
-                    value = self._value(point, kind, rule, metric)
+                    value = self._value(point, rule, source)
                 except values.UnusableError as reason:
                     self.ignored[str(reason)] += 1
                     continue
@@ -195,60 +180,67 @@ class PointReader:
                         group,
                         point.start_time_unix_nano,
                         point.time_unix_nano,
-                        temporality == _CUMULATIVE,
+                        source.temporality == _CUMULATIVE,
                         value,
                     )
                 )
 
-    def _selected(
-        self, point: AnyPoint, meant: tuple[Rule, ...], source: _Source
-    ) -> tuple[_Selected, ...]:
+    def _one_series(self, point: AnyPoint, meant: tuple[Rule, ...], source: _Source) -> _Series:
         attributes = b"".join([pair.SerializeToString() for pair in point.attributes])
         key = (source.number, attributes)
-        selected = self._series.get(key)
-        if selected is None:
-            own = texts(point.attributes)
-            labels = series_labels(source.resource, source.scope, own)
-            series = attributes_identity(point.attributes)
+        series = self._series.get(key)
+        if series is None:
+            labels = series_labels(source.resource, source.scope, texts(point.attributes))
+            own = attributes_identity(point.attributes)
             selected = tuple(
                 _Selected(
                     rule,
-                    identity(rule.key, source.family, series),
+                    identity(rule.key, source.family, own),
                     tuple(labels.get(name, "") for name in rule.by),
                 )
                 for rule in meant
-                if rule.selector.matches(source.forms, labels)
+                if _selector(rule, source).matches(source.forms, labels)
             )
+            overflow = bool(selected) and any(p.key == _OVERFLOW for p in point.attributes)
+            series = _Series(selected, overflow)
             if len(attributes) <= _LONGEST_CACHED:
-                self._series.put(key, selected)
-        if selected and any(pair.key == _OVERFLOW for pair in point.attributes):
-            self.overflowed += 1
-        return selected
+                self._series.put(key, series)
+        return series
 
-    def _value(self, point: AnyPoint, kind: MetricKind, rule: Rule, metric: Metric) -> Value:
+    def _value(self, point: AnyPoint, rule: Rule, source: _Source) -> Value:
+        if isinstance(point, SummaryDataPoint) or source.kind in _UNCOUNTABLE:
+            raise values.UnusableError(_UNCOUNTABLE[source.kind])
+        if source.temporality not in (_CUMULATIVE, _DELTA):
+            raise values.UnusableError("no temporality")
         if point.time_unix_nano == 0:
             raise values.UnusableError("no time")
-        if isinstance(point, SummaryDataPoint) or kind in _UNCOUNTABLE:
-            raise values.UnusableError(_UNCOUNTABLE[kind])
-        if _temporality(metric) not in (_CUMULATIVE, _DELTA):
-            raise values.UnusableError("no temporality")
         if isinstance(point, NumberDataPoint):
             if rule.above is not None:
                 raise values.UnusableError("a counter where a histogram is wanted")
             return values.number(point)
         if rule.above is None:
-            if not rule.named.matches(count_forms(metric.name, metric.unit), {}):
-                raise values.UnusableError(
-                    "a histogram where a counter is wanted; its _count is one"
-                )
-            return values.count(point)
-        if isinstance(point, HistogramDataPoint):
-            divided = values.split(point, rule.above)
-        else:
-            divided = values.split_exponential(point, rule.above)
+            return _observations(point, rule, source)
+        divided = values.split(point, rule.above)
         if divided.edge != rule.above and len(self.edges) < _EDGES:
-            self.edges[rule.objective, metric.name] = divided.edge
+            self.edges[rule.objective, source.name] = divided.edge
         return divided.total, divided.above
+
+
+def _selector(rule: Rule, source: _Source) -> MetricSelector:
+    """The rule's selector; for a histogram without `le`, which is no attribute of its points."""
+    histogram = source.kind in ("histogram", "exponential")
+    return rule.bucket if histogram and rule.bucket is not None else rule.selector
+
+
+def _observations(point: values.HistogramPoint, rule: Rule, source: _Source) -> int:
+    """What `_count` or a `_bucket` of a histogram counts."""
+    if rule.bucket is None:
+        if not rule.named.matches(part_forms(source.name, source.unit, "_count"), {}):
+            raise values.UnusableError("a histogram where a counter is wanted; its _count is one")
+        return values.count(point)
+    if not rule.named.matches(part_forms(source.name, source.unit, "_bucket"), {}):
+        raise values.UnusableError("le beside a name that is not the histogram's _bucket")
+    return values.up_to(point, rule.le)
 
 
 _UNCOUNTABLE: dict[MetricKind, str] = {
@@ -256,33 +248,3 @@ _UNCOUNTABLE: dict[MetricKind, str] = {
     "summary": "a summary, which has no buckets",
     "updown": "a sum that may fall",
 }
-_KINDS: dict[str, MetricKind] = {
-    "gauge": "gauge",
-    "histogram": "histogram",
-    "exponential_histogram": "exponential",
-    "summary": "summary",
-}
-
-
-def _parse(payload: bytes) -> ExportMetricsServiceRequest:
-    try:
-        return ExportMetricsServiceRequest.FromString(payload)
-    except DecodeError as error:
-        raise MetricsRefused(str(error)) from None
-
-
-def _kind(metric: Metric) -> MetricKind | None:
-    data = metric.WhichOneof("data")
-    if data == "sum":
-        return "counter" if metric.sum.is_monotonic else "updown"
-    return None if data is None else _KINDS[data]
-
-
-def _data(metric: Metric) -> AnyData:
-    data: AnyData = getattr(metric, metric.WhichOneof("data") or "gauge")
-    return data
-
-
-def _temporality(metric: Metric) -> int:
-    data = _data(metric)
-    return 0 if isinstance(data, Gauge | Summary) else data.aggregation_temporality

@@ -91,9 +91,10 @@ def name_forms(name: str, unit: str, kind: MetricKind) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def count_forms(name: str, unit: str) -> tuple[str, ...]:
-    """The names of a histogram's `_count`, which is a counter of its observations."""
-    return tuple(form for form in name_forms(name, unit, "histogram") if form.endswith("_count"))
+def part_forms(name: str, unit: str, part: Literal["_count", "_bucket"]) -> tuple[str, ...]:
+    """The names of a histogram's `_count` or `_bucket`, which are counters of observations."""
+    bases = (form for form in name_forms(name, unit, "gauge"))
+    return tuple(f"{form}{part}" for form in bases)
 
 
 @lru_cache(maxsize=1024)

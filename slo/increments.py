@@ -6,7 +6,7 @@ rules are those of the OpenTelemetry metrics data model ("Resets and gaps", "Tem
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -102,6 +102,7 @@ class Increments:
             raise ValueError(f"max_streams is {max_streams}; at least one stream must be kept")
         self.counts: Counter[str] = Counter()
         self._max = max_streams
+        self._watched: Mapping[str, str] = {}
         self._since: dict[str, int] = {}
         self._cumulative: OrderedDict[tuple[bytes, int], _Last] = OrderedDict()
         self._delta: OrderedDict[bytes, _Intervals] = OrderedDict()
@@ -109,12 +110,23 @@ class Increments:
         self._families: OrderedDict[tuple[str, bytes, int], tuple[int, ...]] = OrderedDict()
         self._forgotten_ns = 0
 
-    def watch(self, objective: str, since_ns: int) -> None:
-        """Says since when points of an objective would have reached us; the earliest stands.
+    def watch(self, generations: Mapping[str, str], since_ns: int) -> None:
+        """Says which objectives are counted from now on; call it at every start, with all of them.
 
-        Unless told, an objective is watched since its first point.
+        One that is known and counts the same as before goes on where it was. One that is new, or
+        counts something else, is watched since `since_ns`. One that is not named any more is
+        forgotten. Unless told, an objective is watched since its first point.
+
+        Args:
+            generations: `Objective.generation` by `Objective.id`.
+            since_ns: Unix nanoseconds since which points would have reached us; 0 counts every
+                series whole from its start on.
         """
-        self._since[objective] = min(since_ns, self._since.get(objective, since_ns))
+        kept = {o for o, generation in generations.items() if self._watched.get(o) == generation}
+        self._watched = dict(generations)
+        self._since = {o: self._since[o] if o in kept else since_ns for o in generations}
+        for key in [key for key in self._families if key[0] not in kept]:
+            del self._families[key]
 
     def __len__(self) -> int:
         return len(self._cumulative) + len(self._delta)

@@ -113,8 +113,7 @@ def sums(
     found: dict[str, tuple[Counter[str], Counter[str]]] = {
         each.id: (Counter(), Counter()) for each in objectives
     }
-    for each in objectives:
-        increments.watch(each.id, 0)
+    increments.watch({each.id: each.generation for each in objectives}, 0)
     for payload in payloads:
         for increment in increments.feed_all(reader.read(payload)):
             bad, total = found[increment.objective]
@@ -215,7 +214,7 @@ def test_a_restarted_engine_does_not_count_what_happened_before_it() -> None:
     application.run(("export",))
     each = objective(counters("llm_requests_total", bad='llm_requests_total{status="error"}'))
     reader, increments = PointReader([each]), Increments()
-    increments.watch(each.id, begin)
+    increments.watch({each.id: each.generation}, begin)
     assert increments.feed_all(reader.read(application.payloads[-1])) == []
     application.run(("call", "ok", "a", 1.0))
     application.run(("restart",))
@@ -387,12 +386,50 @@ def test_exponential_histograms(
         assert [p.value for p in points] == [expected]
 
 
+@pytest.mark.parametrize(
+    ("good", "expected"),
+    [
+        ('m_bucket{le="2.0"}', {"total_until_good": 7, "good": 3}),
+        ('m_bucket{le="+Inf"}', {"total_until_good": 7, "good": 7}),
+        ('m_bucket{le="1.5"}', "no bucket with this le"),
+        ('m_bucket{le="nan"}', "no bucket edge at or below the bound"),
+        ('m{le="2"}', "le beside a name that is not the histogram's _bucket"),
+        ("m_bucket", "a histogram where a counter is wanted; its _count is one"),
+        ('m_bucket{le=~"2.*"}', {"total_until_good": 7}),
+    ],
+)
+def test_buckets_of_a_histogram_are_counters(good: str, expected: dict[str, int] | str) -> None:
+    metric = histogram([1.0, 2.0], [1, 2, 4])
+    points, reader = read(counters("m_count", good=good), metric_payload(metric))
+    if isinstance(expected, str):
+        assert [p.role for p in points] == ["total_until_good"]
+        assert reader.ignored == {expected: 1}
+    else:
+        assert {p.role: p.value for p in points} == expected
+
+
 def test_overflow_points_count_and_are_told() -> None:
     metric = counter(3)
     metric.sum.data_points[0].attributes.add(key="otel.metric.overflow").value.bool_value = True
     points, reader = read(counters("m", bad='m{a="x"}'), metric_payload(metric), "tenant_id")
     assert [(p.role, p.group) for p in points] == [("total", ("",))]
     assert reader.overflowed == 1
+
+
+def test_names_are_bounded() -> None:
+    points, reader = read(
+        counters('{__name__=~"m+"}', bad="n"), metric_payload(counter(name="m" * 2000))
+    )
+    assert points == []
+    assert reader.ignored == {"a name of more than 1024 characters": 1}
+
+
+def test_what_is_too_long_to_keep_is_read_all_the_same() -> None:
+    payload = metric_payload(counter(a="x" * 9000), r="y" * 9000)
+    reader = PointReader([objective(counters("m", bad='m{a=~"x+"}'), "r")])
+    first, again = reader.read(payload), reader.read(payload)
+    assert first == again
+    assert [p.group for p in first] == [("y" * 9000,)] * 2
 
 
 def test_resource_labels_select_and_group() -> None:

@@ -10,8 +10,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from engine._metric_text import attributes_identity, text, texts
 from engine.prometheus_names import (
     MetricKind,
-    count_forms,
     name_forms,
+    part_forms,
     series_labels,
     unit_suffixes,
 )
@@ -82,9 +82,14 @@ def test_what_no_exporter_writes_is_no_form(
     assert form not in name_forms(name, unit, kind)
 
 
-def test_a_histograms_count() -> None:
-    assert "d_seconds_count" in count_forms("d", "s")
-    assert not {"d", "d_seconds", "d_seconds_bucket"} & set(count_forms("d", "s"))
+def test_the_parts_of_a_histogram_that_count() -> None:
+    counts, buckets = part_forms("d", "s", "_count"), part_forms("d", "s", "_bucket")
+    assert "d_seconds_count" in counts
+    assert "d_seconds_bucket" in buckets
+    assert not {"d", "d_seconds", "d_seconds_bucket"} & set(counts)
+    assert {*counts, *buckets} <= set(name_forms("d", "s", "histogram"))
+    assert "d_count_count" in part_forms("d_count", "", "_count")
+    assert "d_count" not in part_forms("d_count", "", "_count")
 
 
 KINDS: list[MetricKind] = ["counter", "updown", "gauge", "histogram", "exponential", "summary"]

@@ -29,7 +29,7 @@ def point(
 
 def watching(since: int = 0, **options: int) -> Increments:
     increments = Increments(**options)
-    increments.watch("o", since)
+    increments.watch({"o": "1"}, since)
     return increments
 
 
@@ -57,10 +57,23 @@ def test_unless_told_an_objective_is_watched_since_its_first_point() -> None:
     ]
 
 
-def test_the_earliest_watch_stands() -> None:
+def test_after_a_restart_an_objective_is_watched_since_its_first_start() -> None:
     increments = watching(10)
-    increments.watch("o", 500)
-    assert totals(increments, point(5, 20, start=11)) == [5]
+    increments.watch({"o": "1", "new": "1"}, 500)
+    assert totals(increments, point(5, 520, start=11)) == [5]
+    assert totals(increments, point(5, 520, start=11, objective="new", stream="n")) == [None]
+
+
+@pytest.mark.parametrize("between", [{"o": "2"}, {}])
+def test_what_is_counted_anew_is_watched_anew(between: dict[str, str]) -> None:
+    increments = watching(10)
+    fed = totals(increments, point(5, 20, start=11), point(6, 30, start=11))
+    assert fed == [5, 1]
+    increments.watch(between, 100)
+    increments.watch({"o": "2"} | between, 200)
+    # Neither its start nor the exports of its metric make it new: nobody looked for it then.
+    old = point(9, 220, start=11, stream="selected now")
+    assert totals(increments, old, point(10, 230, start=11, stream="selected now")) == [None, 1]
 
 
 def test_a_series_absent_from_two_exports_was_zero() -> None:
