@@ -54,10 +54,12 @@ class Counted(NamedTuple):
 
 @dataclass(slots=True)
 class AlertState:
-    """What a recovery snapshot keeps: armed conditions by name, and what fires since when."""
+    """What a recovery snapshot keeps: armed conditions by name, what fires since when, as last told."""
 
     armed: dict[SeriesKey, frozenset[tuple[str, int, int]]] = field(default_factory=dict)
     firing: dict[Identity, tuple[float, int]] = field(default_factory=dict)
+    now: tuple[Alert, ...] = ()
+    built_at: float = -REFRESH
 
 
 class Alerting:
@@ -90,8 +92,8 @@ class Alerting:
         self.consumed = np.empty((0, len(BUDGET_LEVELS)), np.bool_)
         self._budget = np.empty(0)
         self._exact: list[list[Fraction]] = []
-        self._now: tuple[Alert, ...] = ()
-        self._built_at = -REFRESH
+        self._now = self._restored.now
+        self._built_at = self._restored.built_at
 
     def extend(self, keys: Sequence[SeriesKey]) -> None:
         """Append series; the sum over groups (group None) gets no alerts."""
@@ -139,7 +141,6 @@ class Alerting:
         ]
         self._budget = np.concatenate([self._budget, budgets])
         self.keys.extend(keys)
-        self._built_at = -REFRESH
 
     def state(self) -> AlertState:
         """What a snapshot keeps."""
@@ -151,7 +152,7 @@ class Alerting:
             )
             for row in np.flatnonzero(self.armed.any(axis=1)).tolist()
         }
-        return AlertState(armed, dict(self.firing))
+        return AlertState(armed, dict(self.firing), self._now, self._built_at)
 
     def _tiers(self, row: int) -> tuple[Tier, ...]:
         return self.objectives[self.keys[row].objective].tiers

@@ -1,0 +1,31 @@
+"""The progress bar of a backtest, on standard error and only where somebody watches."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engine.files import Progress as Hook
+
+
+@contextmanager
+def reading() -> Iterator[Hook | None]:
+    """A hook for `engine.files.read_files` that draws how far the files have been read."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("reading"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def hook(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield hook
