@@ -54,9 +54,7 @@ def request(calls: Calls) -> bytes:
             finished = ArrayValue(values=[AnyValue(string_value="stop")])
             span.attributes.append(_number("gen_ai.usage.output_tokens", made))
             span.attributes.append(
-                KeyValue(
-                    key="gen_ai.response.finish_reasons", value=AnyValue(array_value=finished)
-                )
+                KeyValue(key="gen_ai.response.finish_reasons", value=AnyValue(array_value=finished))
             )
     return bytes(ExportTraceServiceRequest(resource_spans=[spans]).SerializeToString())
 

@@ -1,4 +1,4 @@
-"""Debian's Prometheus and Alertmanager for the demo: on free loopback ports, in a directory of its own."""
+"""Prometheus and Alertmanager for the demo: on free loopback ports, in a directory of their own."""
 
 import os
 import shutil
@@ -96,7 +96,7 @@ def start_alertmanager(directory: Path) -> Server | str:
     config = directory / "alertmanager.yml"
     config.write_text(_ALERTMANAGER_CONFIG, "utf-8")
     return _start(
-        "prometheus-alertmanager",
+        ("prometheus-alertmanager", "alertmanager"),
         directory,
         lambda address: [
             f"--config.file={config}",
@@ -112,7 +112,7 @@ def start_prometheus(directory: Path, target: str) -> Server | str:
     config = directory / "prometheus.yml"
     config.write_text(_PROMETHEUS_CONFIG.format(target=target), "utf-8")
     return _start(
-        "prometheus",
+        ("prometheus",),
         directory,
         lambda address: [
             f"--config.file={config}",
@@ -122,10 +122,14 @@ def start_prometheus(directory: Path, target: str) -> Server | str:
     )
 
 
-def _start(name: str, directory: Path, options: Callable[[str], list[str]]) -> Server | str:
-    program = shutil.which(name)
+def _start(
+    names: tuple[str, ...], directory: Path, options: Callable[[str], list[str]]
+) -> Server | str:
+    """Start the first of these programs that the machine has."""
+    program = next((found for name in names if (found := shutil.which(name))), None)
+    name = names[-1]
     if program is None:
-        return f"no {name} on this machine"
+        return f"no {name.capitalize()} on this machine"
     complaint = ""
     for attempt in range(ATTEMPTS):
         # Another process may take the port in between; then the next attempt has another one.

@@ -6,7 +6,6 @@ dataset (Patel et al., "Splitwise: Efficient generative LLM inference using phas
 """
 
 import csv
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-# Arrivals in sixty equal parts of the recording, which is 58.4 minutes long; a part is a minute here.
+# Arrivals in sixty equal parts of the recording, which is 58.4 minutes long; here each is a minute.
 ARRIVALS_A_MINUTE = (
-    189, 253, 308, 360, 293, 273, 266, 259, 286, 300, 279, 302, 319, 323, 292, 278, 263, 307, 287, 363,
-    313, 341, 377, 398, 379, 392, 371, 422, 493, 453, 427, 447, 491, 437, 390, 409, 413, 458, 306, 311,
-    308, 317, 348, 329, 330, 316, 353, 366, 265, 203, 237, 255, 256, 276, 251, 242, 243, 247, 219, 177,
+    189, 253, 308, 360, 293, 273, 266, 259, 286, 300, 279, 302, 319, 323, 292,
+    278, 263, 307, 287, 363, 313, 341, 377, 398, 379, 392, 371, 422, 493, 453,
+    427, 447, 491, 437, 390, 409, 413, 458, 306, 311, 308, 317, 348, 329, 330,
+    316, 353, 366, 265, 203, 237, 255, 256, 276, 251, 242, 243, 247, 219, 177,
 )  # fmt: skip
 PERCENTILES = (0, 1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.9, 100)
 INPUT_TOKENS = (
@@ -82,7 +82,7 @@ def _tokens(
 
 
 def read_trace(path: Path) -> Trace:
-    """A recorded trace as it is: a CSV file with the columns TIMESTAMP, ContextTokens, GeneratedTokens.
+    """A recorded trace as it is: CSV with the columns TIMESTAMP, ContextTokens, GeneratedTokens.
 
     Rows may be in any order; timestamps without a zone are taken as UTC.
 
@@ -131,11 +131,13 @@ def _rows(path: Path, lines: Iterator[str]) -> Iterator[tuple[float, int, int]]:
                 raise TrafficError(f"{where}: more than {MOST_CALLS:,} calls; cut the file")
             if len(row) != len(header):
                 raise TrafficError(
-                    f"{where}: {len(row)} cells where the header has {len(header)}; complete the row"
+                    f"{where}: {len(row)} cells, the header has {len(header)}; complete the row"
                 )
             time, given, made = (row[place].strip() for place in places)
-            yield _time(where, time), _count(where, COLUMNS[1], given), _count(
-                where, COLUMNS[2], made
+            yield (
+                _time(where, time),
+                _count(where, COLUMNS[1], given),
+                _count(where, COLUMNS[2], made),
             )
     except csv.Error as error:
         raise TrafficError(
@@ -154,11 +156,9 @@ def _time(where: str, text: str) -> float:
 
 
 def _count(where: str, column: str, text: str) -> int:
-    # Longer texts are refused by length: int() itself refuses them only from some thousand digits on.
-    if text.isascii() and text.isdigit() and len(text) < sys.int_info.default_max_str_digits:
-        value = int(text)
-        if value <= MOST_TOKENS:
-            return value
+    # int() refuses texts of some thousand digits in words of its own.
+    if text.isascii() and text.isdigit() and len(text) <= 20 and int(text) <= MOST_TOKENS:
+        return int(text)
     raise TrafficError(
         f"{where}: {column} {text[:40]!r} is no count of tokens; "
         f"write a whole number from 0 to {MOST_TOKENS}"

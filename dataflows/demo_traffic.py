@@ -1,8 +1,8 @@
 """The demo's traffic: calls of an LLM application as the OpenTelemetry SDK would export them.
 
-Pure and seeded: the same seed, trace and times give the same bytes. An hour of history comes first at
-the trace's own pace; live the trace begins again, `PACE` times as fast, because no share of failing
-calls could burn 2 % of a month within seconds in a window that holds an equally dense hour.
+Pure and seeded: the same seed, trace and times give the same calls. An hour of history comes first,
+at the trace's own pace; live the trace begins again, `PACE` times as fast, because no share of
+failing calls could burn 2 % of a month within seconds against an equally dense hour.
 """
 
 from collections.abc import Iterator
@@ -261,7 +261,7 @@ class Traffic:
 
 def _shares(weights: list[float]) -> NDArray[np.float64]:
     shares = np.array(weights)
-    return shares / shares.sum()
+    return np.asarray(shares / shares.sum())
 
 
 def batches(calls: Calls, size: int = 512) -> Iterator[Calls]:
