@@ -1,0 +1,220 @@
+"""Sends alerts to every Alertmanager replica, each on its own: API v2, `POST /api/v2/alerts`.
+
+A replica that is down is tried again for ever, with back-off, and gets the newest state when it
+comes up. It delays neither the other replicas nor the flow. Figures in annotations change all
+the time; a replica gets them whenever an alert is sent again.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+
+import aiohttp
+import orjson
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity.wait import wait_exponential_jitter
+from yarl import URL
+
+from engine._outbox import Item, Outbox, Progress, payload
+from engine.board import Board, Change, Identity
+from engine.log import log
+from engine.metrics import EngineMetrics
+
+BATCH = 64
+TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
+FIRST_RETRY, LONGEST_RETRY = 0.2, 15.0
+Due = list[tuple[Identity, Item]]
+
+
+class _Unreachable(Exception):  # noqa: N818 - a state of the replica
+    """A replica did not take a batch; to be tried again."""
+
+
+class Replica:
+    """One Alertmanager.
+
+    Args:
+        url: its address, with a path prefix where it has one; credentials in it become basic auth.
+
+    Raises:
+        ValueError: the address is no `http` or `https` URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = URL(url)
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ValueError(f"{shown(parsed)} is no Alertmanager address; write http://HOST:PORT")
+        self.name = shown(parsed)
+        self.auth = (
+            aiohttp.BasicAuth(parsed.user or "", parsed.password or "") if parsed.user else None
+        )
+        bare = parsed.with_user(None).with_query(None).with_fragment(None)
+        self.endpoint = bare.with_path(f"{bare.path.rstrip('/')}/api/v2/alerts")
+        self.progress = Progress({})
+        self.wake = asyncio.Event()
+        self.up: bool | None = None
+
+
+def shown(url: URL) -> str:
+    """A URL for logs and labels: without credentials."""
+    return str(url.with_user(None)) if url.absolute else str(url).rsplit("@", 1)[-1]
+
+
+class Sender:
+    """Keeps Alertmanagers up to date with a board; lives on one event loop.
+
+    Args:
+        urls: of every replica.
+        board: what fires.
+        metrics: counts sends by outcome.
+        external_url: the engine's own address for people, the alerts' `generatorURL`.
+
+    Raises:
+        ValueError: a URL is none.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], board: Board, metrics: EngineMetrics, external_url: str = ""
+    ) -> None:
+        self.replicas = [Replica(url) for url in urls]
+        self.board = board
+        self.metrics = metrics
+        self.external_url = external_url
+        self.outbox = Outbox()
+        self._ended: list[Change] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._session: aiohttp.ClientSession | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    async def start(self) -> None:
+        """Begin to send; alerts of the time before a restart first."""
+        if not self.replicas:
+            return
+        loop = asyncio.get_running_loop()
+        self._session = aiohttp.ClientSession(timeout=TIMEOUT)
+        self._unsubscribe = self.board.subscribe(
+            lambda change: _hand_over(loop, self._changed, change)
+        )
+        self._refresh()
+        self._tasks = [asyncio.create_task(self._keep(replica)) for replica in self.replicas]
+
+    async def stop(self, grace: float = 2.0) -> None:
+        """Send what is due, within the grace, and stop; alerts that fire are left firing."""
+        if self._session is None:
+            return
+        self._unsubscribe()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._refresh()
+        try:
+            async with asyncio.timeout(grace):
+                await asyncio.gather(*(self._send_last(replica) for replica in self.replicas))
+        except TimeoutError:
+            log.warning("stopped before every Alertmanager had the newest alerts")
+        await self._session.close()
+        self._session = None
+
+    def _changed(self, change: Change) -> None:
+        self._ended.append(change)
+        for replica in self.replicas:
+            replica.wake.set()
+
+    def _refresh(self) -> None:
+        changes, self._ended = self._ended, []
+        ended = [alert for change in changes for alert in change.ended]
+        self.outbox.update(self.board.active_alerts(), ended, time.time())
+
+    async def _keep(self, replica: Replica) -> None:
+        while True:
+            replica.wake.clear()
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(_Unreachable),
+                wait=wait_exponential_jitter(FIRST_RETRY, LONGEST_RETRY, jitter=0.2),
+                before_sleep=lambda state: self._down(replica, state),
+            ):
+                with attempt:
+                    self._refresh()
+                    await self._send_due(replica)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(replica.wake.wait(), replica.progress.wait(time.monotonic()))
+
+    async def _send_due(self, replica: Replica) -> None:
+        due = replica.progress.due(self.outbox, time.monotonic())
+        for start in range(0, len(due), BATCH):
+            await self._send(replica, due[start : start + BATCH])
+
+    async def _send_last(self, replica: Replica) -> None:
+        try:
+            await self._send_due(replica)
+        except _Unreachable as error:
+            log.warning("alerts not sent at the end", replica=replica.name, error=str(error))
+
+    async def _send(self, replica: Replica, batch: Due) -> None:
+        status, text = await self._post(replica, batch)
+        if status == HTTPStatus.OK:
+            self._count(replica, "ok")
+            replica.progress.accept(batch, self.outbox, time.monotonic())
+        elif status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+            self._count(replica, "refused")
+            if len(batch) > 1:  # the whole batch is refused for one of them
+                for one in batch:
+                    await self._send(replica, [one])
+                return
+            self.metrics.refused_alerts.labels(replica.name).inc()
+            key, _ = batch[0]
+            log.error("Alertmanager refuses an alert", replica=replica.name, alert=key, answer=text)
+            # Tried again when it would be sent again: by then the cause may be mended.
+            replica.progress.accept(batch, self.outbox, time.monotonic())
+        else:
+            raise _Unreachable(f"it answered {status}: {text}")
+
+    async def _post(self, replica: Replica, batch: Due) -> tuple[int, str]:
+        if self._session is None:
+            raise _Unreachable("the sender is not started")
+        now = time.time()
+        body = orjson.dumps(
+            [
+                payload(item.alert, self.board.objectives, now, self.external_url)
+                for _, item in batch
+            ]
+        )
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with self._session.post(
+                replica.endpoint, data=body, headers=headers, auth=replica.auth
+            ) as answer:
+                return answer.status, (await answer.text(errors="replace"))[:500]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _Unreachable(f"{type(error).__name__}: {error}") from error
+
+    def _count(self, replica: Replica, outcome: str) -> None:
+        self.metrics.sends.labels(replica.name, outcome).inc()
+        self.metrics.replica_up.labels(replica.name).set(outcome != "failed")
+        if outcome != "failed" and replica.up is False:
+            log.info("Alertmanager is reached again", replica=replica.name)
+        replica.up = outcome != "failed"
+
+    def _down(self, replica: Replica, state: RetryCallState) -> None:
+        if replica.up is not False:  # once, not at each try
+            error = state.outcome.exception() if state.outcome else None
+            log.warning(
+                "Alertmanager takes no alerts; trying on", replica=replica.name, error=str(error)
+            )
+        self._count(replica, "failed")
+
+    def describe(self) -> str:
+        """Where alerts go, for the start-up message."""
+        if not self.replicas:
+            return "no Alertmanager is configured: alerts go to the log and /metrics"
+        return f"alerts go to {', '.join(replica.name for replica in self.replicas)}"
+
+
+def _hand_over(
+    loop: asyncio.AbstractEventLoop, take: Callable[[Change], None], change: Change
+) -> None:
+    """Pass a change from the flow's thread to the loop's; a loop that has ended needs none."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(take, change)

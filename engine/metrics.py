@@ -1,0 +1,167 @@
+"""Every series that the engine shows on `/metrics`: name, help, type, unit, in this one place.
+
+`SLO_SERIES` are made from decisions by `engine.exposition`; `EngineMetrics` are the engine's own
+counters and gauges, kept by the official client.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A metric family.
+
+    Attributes:
+        name: without `_total`, as OpenMetrics names a counter's family.
+        help: one line.
+        type: of the exposition formats.
+        unit: the name's last word, or empty; shown by OpenMetrics.
+    """
+
+    name: str
+    help: str
+    type: Literal["gauge", "counter"] = "gauge"
+    unit: str = ""
+
+
+OBJECTIVE = Series("slo:objective:ratio", "The objective: the promised share of good events.")
+ERROR_BUDGET = Series("slo:error_budget:ratio", "The share of events that may be bad.")
+TIME_PERIOD = Series("slo:time_period:days", "Days in the period of the error budget.")
+CURRENT_BURN = Series(
+    "slo:current_burn_rate:ratio", "Burn rate of the last 5 minutes; 1 uses the budget up exactly."
+)
+PERIOD_BURN = Series("slo:period_burn_rate:ratio", "Burn rate of the whole period.")
+BUDGET_REMAINING = Series(
+    "slo:period_error_budget_remaining:ratio",
+    "Share of the period's error budget that is left; negative when overdrawn.",
+)
+INFO = Series("sloth_slo_info", "Each SLO, with its labels.")
+ALERTS = Series("ALERTS", "Alerts that fire, with the labels that Alertmanager gets.")
+GROUP_ERROR_RATIO = Series(
+    "burnline_slo_error_ratio", "Share of bad events of a group in a window.", unit="ratio"
+)
+GROUP_BUDGET_REMAINING = Series(
+    "burnline_slo_error_budget_remaining_ratio",
+    "Share of a group's error budget that is left; negative when overdrawn.",
+    unit="ratio",
+)
+EVENTS = Series("burnline_slo_events", "Events counted since the SLO was first seen.", "counter")
+FROZEN = Series(
+    "burnline_slo_frozen",
+    "1 while the SLO's source is silent and its alerts neither fire nor end.",
+)
+DECIDED = Series(
+    "burnline_slo_decided_timestamp_seconds",
+    "When the oldest shard last decided, Unix time.",
+    unit="seconds",
+)
+SLO_SERIES = (
+    OBJECTIVE,
+    ERROR_BUDGET,
+    TIME_PERIOD,
+    CURRENT_BURN,
+    PERIOD_BURN,
+    BUDGET_REMAINING,
+    INFO,
+    GROUP_ERROR_RATIO,
+    GROUP_BUDGET_REMAINING,
+    EVENTS,
+    FROZEN,
+    DECIDED,
+    ALERTS,
+)
+
+
+def error_ratio(window: str) -> Series:
+    """The share of bad events in a window (`5m`), under Sloth's name."""
+    return Series(f"slo:sli_error:ratio_rate{window}", f"Share of bad events in {window}.")
+
+
+class EngineMetrics:
+    """The engine's own metrics, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        signal = ("signal", "protocol")
+        self.received_payloads = self._counter(
+            "burnline_received_payloads", "Payloads acknowledged.", signal
+        )
+        self.received_bytes = self._counter(
+            "burnline_received_bytes", "Bytes of acknowledged payloads, decompressed.", signal
+        )
+        self.received_items = self._counter(
+            "burnline_received_items", "Spans or metric points in acknowledged payloads.", signal
+        )
+        self.rejected_items = self._counter(
+            "burnline_rejected_items",
+            "Spans in acknowledged payloads that can be placed nowhere: they have no end time.",
+            signal,
+        )
+        self.refused_payloads = self._counter(
+            "burnline_refused_payloads", "Payloads refused, by reason.", (*signal, "reason")
+        )
+        self.accept_seconds = Histogram(
+            "burnline_accept_seconds",
+            "Time from a payload's arrival to its acknowledgement.",
+            signal,
+            registry=self.registry,
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )
+        self.in_flight_bytes = self._gauge(
+            "burnline_in_flight_bytes", "Bytes of payloads being accepted now."
+        )
+        self.spool_payloads = self._gauge("burnline_spool_payloads", "Payloads in the spool.")
+        self.spool_bytes = self._gauge("burnline_spool_bytes", "Bytes of payloads in the spool.")
+        self.spool_limit_bytes = self._gauge(
+            "burnline_spool_limit_bytes", "Bytes of payloads that the spool may hold."
+        )
+        replica = ("replica",)
+        self.sends = self._counter(
+            "burnline_alertmanager_sends",
+            "Requests to an Alertmanager, by outcome: ok, refused, failed.",
+            (*replica, "outcome"),
+        )
+        self.refused_alerts = self._counter(
+            "burnline_alertmanager_refused_alerts",
+            "Alerts that an Alertmanager refused; the log names them.",
+            replica,
+        )
+        self.replica_up = self._gauge(
+            "burnline_alertmanager_up", "1 where the last request succeeded.", replica
+        )
+        self.book_failures = self._counter(
+            "burnline_alert_book_failures", "Writes of the book of firing alerts that failed.", ()
+        )
+        self.scrape_seconds = Histogram(
+            "burnline_scrape_seconds",
+            "Time to render /metrics.",
+            registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+        )
+
+    def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
+        """Show a spool's depth, read at each scrape."""
+        self.spool_payloads.set_function(lambda: depth()[0])
+        self.spool_bytes.set_function(lambda: depth()[1])
+        self.spool_limit_bytes.set(limit)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
