@@ -368,8 +368,11 @@ def test_explicit_histograms(
         (exponential(0, -1, [1, 2, 4], zero=8, negative=3), 1.0, (18, 6)),
         (exponential(0, 0, [1, 2, 4], zero=8), 0.0, (15, 7)),
         (exponential(0, 50, [1]), 4.0, (1, 1)),
+        (exponential(0, 3, [1, 1, 1]), 4.0, (3, 3)),
         (exponential(0, -50, [1]), 4.0, (1, 0)),
         (exponential(1, 0, [1, 2]), math.sqrt(2), (3, 2)),
+        # log2 of this edge is a little below its place
+        (exponential(2, -3, [1, 1, 2]), 2**-0.25, (4, 2)),
         (exponential(20, math.floor(math.log2(2.56) * 2**20) - 5, [1] * 10), 2.56, (10, 5)),
         (exponential(0, 0, [1]), -1.0, "a bound below zero on an exponential histogram"),
         (exponential(900, 0, [1]), 1.0, "malformed histogram"),
