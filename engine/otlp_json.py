@@ -1,0 +1,113 @@
+"""OTLP as JSON to the same request as protobuf bytes.
+
+OTLP's JSON is proto3's with two changes: ids are hex, not base64, and enums are numbers; unknown
+fields are ignored (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding). Traces of the
+usual form are encoded straight from the parsed JSON (`engine._json_spans`); all else goes through the
+official `json_format`, which takes names in snake_case and enums by name as well.
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import orjson
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from engine import _json_spans
+
+_Request = TypeVar("_Request", bound=Message)
+_IDS = frozenset(
+    ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"),
+)
+# The way down to messages that have ids; attributes are no part of it, so a key `traceId` stays as it is.
+_HOLDERS = frozenset(
+    (
+        *("resourceSpans", "scopeSpans", "spans", "links"),
+        *("resource_spans", "scope_spans"),
+        *("resourceMetrics", "scopeMetrics", "metrics", "dataPoints", "exemplars"),
+        *("resource_metrics", "scope_metrics", "data_points"),
+        *("gauge", "sum", "histogram", "exponentialHistogram", "exponential_histogram", "summary"),
+    )
+)
+
+
+def traces_to_protobuf(data: bytes) -> bytes:
+    """An ExportTraceServiceRequest in OTLP's JSON as protobuf bytes.
+
+    Raises:
+        ValueError: it is no such JSON; the message names the place.
+    """
+    return traces_from_object(_load(data))
+
+
+def metrics_to_protobuf(data: bytes) -> bytes:
+    """An ExportMetricsServiceRequest in OTLP's JSON as protobuf bytes.
+
+    Raises:
+        ValueError: it is no such JSON; the message names the place.
+    """
+    return metrics_from_object(_load(data))
+
+
+def traces_from_object(request: dict[str, Any]) -> bytes:
+    """`traces_to_protobuf` of JSON that is parsed already; the object may be changed."""
+    try:
+        return _json_spans.encode(request)
+    except _json_spans.Unusual:
+        return _official(request, ExportTraceServiceRequest())
+
+
+def metrics_from_object(request: dict[str, Any]) -> bytes:
+    """`metrics_to_protobuf` of JSON that is parsed already; the object may be changed."""
+    return _official(request, ExportMetricsServiceRequest())
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    try:
+        loaded = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ValueError(
+            f"not an OTLP request: a JSON {type(loaded).__name__} instead of an object"
+        )
+    return loaded
+
+
+def _official(request: dict[str, Any], message: _Request) -> bytes:
+    for holder, name, place in _ids(request, ""):
+        try:
+            holder[name] = _base64(holder[name])
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error
+    try:
+        json_format.ParseDict(request, message, ignore_unknown_fields=True)
+        return message.SerializeToString()
+    except (json_format.ParseError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"not an OTLP request: {error}") from error
+
+
+def _ids(value: dict[str, Any], place: str) -> Iterator[tuple[dict[str, Any], str, str]]:
+    for name, inner in value.items():
+        here = f"{place}.{name}" if place else name
+        if name in _IDS:
+            yield value, name, here
+        elif name in _HOLDERS:
+            if isinstance(inner, dict):
+                yield from _ids(inner, here)
+            elif isinstance(inner, list):
+                for index, item in enumerate(inner):
+                    if isinstance(item, dict):
+                        yield from _ids(item, f"{here}[{index}]")
+
+
+def _base64(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"an id is a string of hex digits, not {type(value).__name__}")  # noqa: TRY004 - one kind of error for callers
+    return _json_spans.base64_of_hex(value)
