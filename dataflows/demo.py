@@ -26,7 +26,7 @@ from dataflows.demo_traffic import ERRORS, Incident, Traffic
 from dataflows.live import Engine
 from dataflows.reporting import rfc3339
 from dataflows.settings import Settings
-from dataflows.view import Scene
+from dataflows.view import Scene, clock_text
 from engine.log import configure
 from slo.rendering import render
 
@@ -252,7 +252,7 @@ class _Demo:
         if time.time() >= incident.start and not self._story:
             model, tenant = incident.slice.values()
             self._story = (
-                f"since {rfc3339(incident.start)} {model} answers {incident.share:.0%} of "
+                f"since {clock_text(incident.start)} {model} answers {incident.share:.0%} of "
                 f"{tenant}'s calls with {ERRORS[incident.error][0]}"
             )
         return f"live for {live:.0f} s, {sender.spans:,} spans, {traffic.rate:.0f} calls/s"

@@ -3,7 +3,7 @@
 Made from `Decision`s alone, as every sink is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -66,9 +66,7 @@ def show(
     parts.extend(_alerts(alerts, by_id, scene.now))
     if scene.page is not None:
         parts.append(_page(scene.page, scene.page_at))
-    for name, address in scene.links:
-        # No soft wrap inside an address: a terminal could not open it.
-        parts.append(Text(f"{name:<13}{address}", style="dim", no_wrap=True, overflow="ellipsis"))
+    parts.extend(_links(scene.links, width))
     parts.append(Text("Ctrl-C stops the demo and removes what it made.", style="dim"))
     return Group(*parts)
 
@@ -76,7 +74,7 @@ def show(
 def _head(scene: Scene) -> Text:
     text = Text()
     text.append("Burnline demo", style="bold")
-    text.append(f"  {_clock(scene.now)}  {scene.status}")
+    text.append(f"  {clock_text(scene.now)}  {scene.status}")
     for note in scene.notes:
         text.append(f"\n{note}", style="dim")
     if scene.story:
@@ -92,12 +90,14 @@ def _table(
 ) -> Table:
     windows = WIDE_WINDOWS if width >= WIDE else NARROW_WINDOWS
     table = Table(box=None, padding=(0, 1), pad_edge=False, expand=False)
-    table.add_column("SLO", no_wrap=True, overflow="ellipsis", min_width=20)
-    for column in ("objective", "SLI", "budget left"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for window in windows:
-        table.add_column(f"burn {format_duration(window)}", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    # Where the terminal is narrow the names give way, the figures do not.
+    table.add_column("SLO", no_wrap=True, overflow="ellipsis", min_width=12)
+    names = [format_duration(window) for window in windows]
+    names[0] = f"burn {names[0]}"
+    left = "budget left" if width >= WIDE else "budget"
+    for heading, least in (("target", 6), ("SLI", 8), (left, 6), *((name, 5) for name in names)):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=least)
+    table.add_column("", no_wrap=True, min_width=6)
     worst: dict[SeriesKey, str] = {}
     for alert in sorted(alerts, key=lambda a: -_ORDER[a.severity]):
         worst[alert.series] = alert.severity
@@ -131,11 +131,11 @@ def _cells(
     target = "" if part else f"{float(100 * objective.target):g} %"
     cells = [Text(name), Text(target)]
     if not keys:
-        return [*cells, Text("no traffic", style="dim")]
+        return [*cells, *(Text("-", style="dim") for _ in range(2 + len(windows))), Text("idle")]
     decision, row = rows[keys[0]]
     bad, total = decision.period[row].tolist()
     left = budget_remaining(objective.target, bad, total)
-    cells.append(Text(f"{1 - bad / total:.3%}" if total else "no traffic"))
+    cells.append(Text(f"{1 - bad / total:.3%}" if total else "-"))
     cells.append(Text(f"{left:.0%}", style="bold red" if left <= 0 else ""))
     cells.extend(_burn(objective, decision, row, window) for window in windows)
     severity = worst.get(keys[0])
@@ -171,7 +171,10 @@ def _alerts(
 ) -> list[RenderableType]:
     if not alerts:
         return [Text("nothing fires", style="green")]
-    ordered = sorted(alerts, key=lambda a: (_ORDER[a.severity], a.starts_at, a.series))
+    # Of the levels of a budget that are reached the highest says it all.
+    highest = {a.series: a for a in sorted(alerts, key=lambda a: a.consumed or 0.0)}
+    told = [a for a in alerts if a.kind == "burn" or a is highest[a.series]]
+    ordered = sorted(told, key=lambda a: (_ORDER[a.severity], a.starts_at, a.series))
     lines: list[RenderableType] = []
     for alert in ordered[:MOST_ALERTS]:
         objective = objectives[alert.series.objective]
@@ -204,6 +207,19 @@ def _slice(found: SliceCount) -> Text:
     return text
 
 
+def _links(links: Iterable[tuple[str, str]], width: int) -> Iterator[Text]:
+    """As many to a line as it holds; none is broken, or a terminal could not open it."""
+    line = ""
+    for name, address in links:
+        link = f"{name} {address}"
+        if line and len(line) + 2 + len(link) > width:
+            yield Text(line, style="dim", no_wrap=True)
+            line = ""
+        line = f"{line}  {link}" if line else link
+    if line:
+        yield Text(line, style="dim", no_wrap=True)
+
+
 def _short(dimension: str) -> str:
     """The word of a dimension that says most: `span.gen_ai.request.model` is a model."""
     *before, last = dimension.split(".")
@@ -218,11 +234,16 @@ def _plain(value: str) -> str:
 def _page(labels: Mapping[str, str], at: float | None) -> Text:
     own = ("alertname", "severity", "sloth_id")
     named = " ".join(f"{name}={labels[name]}" for name in own if name in labels)
-    since = f" since {_clock(at)}" if at is not None else ""
+    since = f" since {clock_text(at)}" if at is not None else ""
     text = Text("Alertmanager lists the page", style="bold red")
     text.append(f"{since}: {named}", style="not bold")
     return text
 
 
-def _clock(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
+    """The time of day in UTC.
+
+    >>> clock_text(1_700_000_000.0)
+    '22:13:20 UTC'
+    """
     return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M:%S UTC")
