@@ -46,7 +46,8 @@ def write_book(path: Path, entries: Iterable[Entry]) -> None:
         OSError: it could not be written; the old one is still there.
     """
     alerts = [{"shard": entry.shard, "alert": asdict(entry.alert)} for entry in entries]
-    text = orjson.dumps({"version": _VERSION, "alerts": alerts})
+    # Named tuples are no tuples to orjson.
+    text = orjson.dumps({"version": _VERSION, "alerts": alerts}, default=list)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     with fresh.open("wb") as file:

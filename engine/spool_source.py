@@ -53,6 +53,7 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
         self.spool = spool
         self.stopping = stopping
         self.retain = retain
+        self.partition: SpoolPartition | None = None
 
     def list_parts(self) -> list[str]:
         """The one spool of this machine."""
@@ -62,7 +63,8 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
         self, _step_id: str, _for_part: str, resume_state: Position | None
     ) -> "SpoolPartition":
         """Open the spool where it was left."""
-        return SpoolPartition(self.spool(), self.stopping, self.retain, resume_state)
+        self.partition = SpoolPartition(self.spool(), self.stopping, self.retain, resume_state)
+        return self.partition
 
 
 class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
@@ -86,6 +88,14 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         self.ticked = self.position.clock
         self.snapshots: deque[tuple[float, int]] = deque()
         self.idle = False
+        self.idle_since = time.monotonic()
+
+    def read_all_for(self, seconds: float) -> bool:
+        """Whether there has been nothing to read for so long; asked from other threads."""
+        return (
+            self.position.after >= self.spool.last_id()
+            and time.monotonic() - self.idle_since >= seconds
+        )
 
     def next_batch(self) -> list[Arrivals]:
         """What has been acknowledged since, or a tick when one is due."""
@@ -94,6 +104,7 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         stored = self.spool.read(self.position.after, PAYLOADS_PER_READ, BYTES_PER_READ)
         self.idle = not stored
         if stored:
+            self.idle_since = time.monotonic()
             return [self._arrivals(group) for group in _same_second(stored)]
         now = self.now()
         # A wall clock that was set back must not stop the ticks for as long.

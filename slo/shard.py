@@ -242,10 +242,7 @@ class Intake:
         self.shard = deposit.shard
         if not self.watching:
             self.watching = True
-            for objective in self.objectives.values():
-                if objective.signal == "metrics":
-                    # Those of a snapshot are watched since earlier, and that stands.
-                    self.increments.watch(objective.id, int(deposit.clock * 1e9))
+            self.increments.watch(self.generations, int(deposit.clock * 1e9))
         if deposit.exact and self.clock:
             yield from self._between(deposit.clock)
         self.clock = max(self.clock, deposit.clock)
