@@ -132,7 +132,11 @@ class Alerting:
         self._valid = np.vstack([self._valid, columns[4].astype(np.bool_)])
         self.armed = np.vstack([self.armed, columns[5].astype(np.bool_)])
         consumed = [
-            [Identity(key, "info", level) in self.firing for level in BUDGET_LEVELS] for key in keys
+            [
+                any(Identity(key, "info", reached) in self.firing for reached in BUDGET_LEVELS[n:])
+                for n in range(len(BUDGET_LEVELS))
+            ]
+            for key in keys
         ]
         self.consumed = np.vstack([self.consumed, np.array(consumed)])
         budgets = [
@@ -182,8 +186,9 @@ class Alerting:
                 identity = Identity(self.keys[row], tiers[tier].severity, 0.0)
                 wanted.setdefault(identity, (row, tier))
         for row in np.flatnonzero(self.consumed.any(axis=1)).tolist():
-            for level in np.flatnonzero(self.consumed[row]).tolist():
-                wanted[Identity(self.keys[row], "info", BUDGET_LEVELS[level])] = (row, -1)
+            # The highest level reached says it all.
+            level = int(np.flatnonzero(self.consumed[row])[-1])
+            wanted[Identity(self.keys[row], "info", BUDGET_LEVELS[level])] = (row, -1)
         self._now, ended = self._alerts(clock, counted, wanted, explain)
         self._built_at = clock
         return self._now, ended

@@ -2,7 +2,8 @@
 
 For every combination of the explained dimensions the last hour's bad and total counts are kept, in
 six slots of ten minutes. A value's *lift* is its share among the bad events divided by its share
-among all. Ranked is by the difference of the two shares (Youden's J), which prefers a slice that
+among all; it counts as over-represented where there is evidence that it fails more often than
+the whole (`slo.evidence`), as one bad event of seven is none. Ranked is by the difference of the two shares (Youden's J), which prefers a slice that
 holds most of the bad and little else: of two slices with the same bad events the narrower wins.
 """
 
@@ -11,18 +12,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
+import numpy as np
+
 from slo.decision import SliceCount
+from slo.evidence import evident
 
 SLOT_SECONDS = 600
 SLOTS = 6
 COMBINATIONS_PER_SLOT = 200
 TRACE_IDS = 5
 TOP = 5
+# A hundred or so slices are looked at, so each needs more evidence than an alert.
+CONFIDENCE = 0.999
 # An outcome is no place: it says what went wrong, not where, and would win every ranking.
 OUTCOMES = frozenset({"error.type"})
 OTHER = "(other)"
 
 Values = tuple[str, ...]
+Slice = tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -86,7 +93,7 @@ class Explainer:
 
 
 def rank(names: Sequence[str], counts: Mapping[Values, Sequence[int]]) -> tuple[SliceCount, ...]:
-    """The most over-represented values and pairs, best first; only those with a lift above 1.
+    """The most over-represented values and pairs, best first; none where nothing stands out.
 
     >>> counts = {("m1", "a"): (9, 10), ("m1", "b"): (0, 40), ("m2", "a"): (1, 50)}
     >>> best = rank(("model", "tenant"), counts)[0]
@@ -95,7 +102,7 @@ def rank(names: Sequence[str], counts: Mapping[Values, Sequence[int]]) -> tuple[
     """
     places = [i for i, name in enumerate(names) if name.split(".", 1)[-1] not in OUTCOMES]
     subsets = [(i,) for i in places] + list(combinations(places, 2))
-    sums: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    sums: dict[Slice, list[int]] = {}
     all_bad = all_total = 0
     for values, (bad, total) in counts.items():
         all_bad += bad
@@ -109,17 +116,31 @@ def rank(names: Sequence[str], counts: Mapping[Values, Sequence[int]]) -> tuple[
             pair[1] += total
     if all_bad <= 0 or all_total <= 0:
         return ()
+    found = {
+        slice_: (bad, total)
+        for slice_, (bad, total) in sums.items()
+        if bad > 0 and bad * all_total > total * all_bad and not _says_no_more(slice_, sums)
+    }
+    if not found:
+        return ()
+    bads, totals = np.array(list(found.values()), np.int64).T
+    rate = np.full(len(bads), all_bad / all_total)
+    proven = evident(bads, totals, rate, np.full(len(bads), CONFIDENCE))
     ranked = [
         (
             bad / all_bad - total / all_total,
             SliceCount(slice_, bad, total, (bad / all_bad) / (total / all_total)),
         )
-        for slice_, (bad, total) in sums.items()
-        if bad > 0 and bad * all_total > total * all_bad
+        for (slice_, (bad, total)), sure in zip(found.items(), proven, strict=True)
+        if sure
     ]
-    # A pair says more than a value only where it excludes something: on a tie the shorter first.
     ranked.sort(key=lambda scored: (-round(scored[0], 9), len(scored[1].values), scored[1].values))
-    return tuple(found for _, found in ranked[:TOP])
+    return tuple(best for _, best in ranked[:TOP])
+
+
+def _says_no_more(slice_: Slice, sums: Mapping[Slice, Sequence[int]]) -> bool:
+    """Whether a pair leaves nothing out that one of its values alone has."""
+    return len(slice_) > 1 and any(sums[(value,)] == sums[slice_] for value in slice_)
 
 
 def _errors(

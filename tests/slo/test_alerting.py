@@ -116,20 +116,23 @@ def test_a_threshold_that_is_met_exactly_does_not_fire():
     assert _burns(stream.send(START + 1, 1, 1))
 
 
-def test_budget_levels_start_and_end_once_each():
+def test_budget_levels_start_one_after_the_other_and_hold_until_well_below():
     stream = Stream(replace(OBJECTIVE, tiers=()))
-    assert not stream.send(START, 49, 100_000).alerts
-    consumed = [a.consumed for a in stream.send(START + 10, 31, 0).alerts]
-    assert consumed == [0.5, 0.8]
-    alerts = stream.send(START + 20, 21, 0).alerts
-    assert [a.consumed for a in alerts] == [0.5, 0.8, 1.0]
-    assert [a.starts_at for a in alerts] == [START + 10, START + 10, START + 20]
-    assert alerts[0].severity == "info"
-    assert alerts[0].budget_remaining == pytest.approx(-0.01)
+
+    def levels(decision):
+        return [a.consumed for a in decision.alerts], [a.consumed for a in decision.ended]
+
+    assert levels(stream.send(START, 49, 100_000)) == ([], [])
+    assert levels(stream.send(START + 10, 2, 0)) == ([0.5], [])
+    assert levels(stream.send(START + 20, 30, 0)) == ([0.8], [0.5])
+    decision = stream.send(START + 30, 20, 0)
+    assert levels(decision) == ([1.0], [0.8])
+    (alert,) = decision.alerts
+    assert (alert.severity, alert.starts_at) == ("info", START + 30)
+    assert alert.budget_remaining == pytest.approx(-0.01)
     # Falling below a level by less than the release keeps it.
-    assert len(stream.send(START + 30, 0, 2_000).alerts) == 3
-    ended = stream.send(START + 40, 0, 10_000).ended
-    assert [a.consumed for a in ended] == [1.0]
+    assert levels(stream.send(START + 40, 0, 2_000)) == ([1.0], [])
+    assert levels(stream.send(START + 50, 0, 10_000)) == ([0.8], [1.0])
 
 
 def test_the_sum_over_groups_has_counts_and_no_alerts():

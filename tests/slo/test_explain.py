@@ -62,6 +62,17 @@ def test_no_bad_events_explain_nothing():
     assert rank(NAMES, {}) == ()
 
 
+def test_a_few_bad_events_by_chance_name_no_slice():
+    counts = {("m1", f"t{n}"): (int(n == 3), 7) for n in range(20)}
+    assert rank(("model", "tenant"), counts) == ()
+
+
+def test_a_pair_that_leaves_nothing_out_is_not_named_beside_its_value():
+    counts = {("m1", "a"): (0, 500), ("m1", "b"): (50, 100)}
+    (only,) = rank(("model", "tenant"), counts)
+    assert only.values == (("tenant", "b"),)
+
+
 @given(
     st.dictionaries(
         st.tuples(st.sampled_from(MODELS), st.sampled_from(TENANTS)),
