@@ -261,7 +261,7 @@ class Spool:
         while True:
             group = self._next_group()
             self._store(group)
-            if not group and self._closed and self._queue.empty():
+            if self._closed and self._queue.empty():
                 break
         if self._write is not None:
             self._write.close()
@@ -291,7 +291,7 @@ class Spool:
             return
         try:
             ids = self._commit(group)
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - told to those who wait; the thread must go on
             self._recover(error)
             problem = _problem(self.path, error)
             self._settle(group)

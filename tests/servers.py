@@ -1,0 +1,122 @@
+"""Debian's Prometheus and Alertmanager on free loopback ports, for tests marked `servers`."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+READY_SECONDS = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(ask: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """The first true answer; fails with the last one."""
+    limit = time.monotonic() + seconds
+    while not (answer := ask()) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert answer, f"not within {seconds} s: {answer!r}"
+    return answer
+
+
+def get_json(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - a server of ours
+        return json.load(answer)
+
+
+@contextmanager
+def alertmanager(directory: Path, port: int = 0) -> Iterator[str]:
+    """Run an Alertmanager; its URL."""
+    address = f"127.0.0.1:{port or free_port()}"
+    config = directory / "alertmanager.yml"
+    config.write_text(
+        "route: {receiver: nobody, group_wait: 0s, group_interval: 1s, group_by: [alertname]}\n"
+        "receivers: [{name: nobody}]\n"
+    )
+    command = [
+        _program("prometheus-alertmanager"),
+        f"--config.file={config}",
+        f"--storage.path={directory}/data-{address}",
+        f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+    ]
+    with _running(command, address, directory):
+        yield f"http://{address}"
+
+
+@contextmanager
+def prometheus(directory: Path, target: str) -> Iterator[str]:
+    """Run a Prometheus that scrapes `target` (HOST:PORT) every second; its URL."""
+    address = f"127.0.0.1:{free_port()}"
+    config = directory / "prometheus.yml"
+    config.write_text(
+        "global: {scrape_interval: 1s}\n"
+        "scrape_configs:\n- job_name: burnline\n  static_configs:\n"
+        f"  - targets: ['{target}']\n"
+    )
+    command = [
+        _program("prometheus"),
+        f"--config.file={config}",
+        f"--storage.tsdb.path={directory}/tsdb",
+        f"--web.listen-address={address}",
+    ]
+    with _running(command, address, directory):
+        yield f"http://{address}"
+
+
+def query(prometheus_url: str, promql: str) -> list[tuple[dict[str, str], float]]:
+    """An instant query's samples."""
+    asked = urllib.parse.urlencode({"query": promql})
+    data = get_json(f"{prometheus_url}/api/v1/query?{asked}")["data"]
+    if data["resultType"] == "scalar":
+        return [({}, float(data["result"][1]))]
+    return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
+
+
+def alerts(alertmanager_url: str, **active: str) -> list[dict[str, Any]]:
+    """What an Alertmanager lists."""
+    asked = urllib.parse.urlencode(active)
+    found: list[dict[str, Any]] = get_json(f"{alertmanager_url}/api/v2/alerts?{asked}")
+    return found
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed: apt install {name}")
+    return found
+
+
+@contextmanager
+def _running(command: list[str], address: str, directory: Path) -> Iterator[None]:
+    log = directory / f"{Path(command[0]).name}.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        eventually(lambda: process.poll() is not None or _answers(address), READY_SECONDS)
+        assert process.poll() is None, log.read_text()
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address}/-/ready", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
