@@ -26,6 +26,10 @@ BYTES_PER_ARRIVAL = 32 << 20
 ARRIVALS_PER_BATCH = 20
 
 
+class BadRecording(Exception):  # noqa: N818  reads as what it says
+    """A file of a recording can't be used; the message has the place and the mend."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One budget at the end of the recording.
@@ -85,9 +89,18 @@ def backtest(
         progress: told how far the files have been read.
 
     Raises:
-        engine.files.BadFile: a file can't be read or is not telemetry.
+        BadRecording: a file can't be read or is not telemetry.
     """
-    return run(objectives, read_files(list(paths), progress))
+    return run(objectives, _checked(read_files(list(paths), progress)))
+
+
+def _checked(recorded: Iterator[Recorded]) -> Iterator[Recorded]:
+    try:
+        yield from recorded
+    except OSError as error:
+        raise BadRecording(f"{error.filename}: {error.strerror}; check the path") from error
+    except ValueError as error:
+        raise BadRecording(str(error)) from error
 
 
 def run(objectives: Iterable[Objective], recorded: Iterable[Recorded]) -> Report:

@@ -93,7 +93,6 @@ def backtest(
     from dataflows.progress import reading  # noqa: PLC0415
     from dataflows.reporting import as_json as to_json  # noqa: PLC0415
     from dataflows.reporting import print_report  # noqa: PLC0415
-    from engine.files import BadFile  # noqa: PLC0415
     from engine.slo_files import load_paths  # noqa: PLC0415
 
     loaded = load_paths(slos)
@@ -102,7 +101,7 @@ def backtest(
     try:
         with reading() as progress:
             report = backtesting.backtest(loaded.objectives, (*first, *more), progress)
-    except BadFile as error:
+    except backtesting.BadRecording as error:
         _fail(str(error))
     objectives = {o.id: o for o in loaded.objectives}
     if as_json:
