@@ -90,7 +90,7 @@ def backtest(
     plain, .gz or .zst.
     """
     from dataflows import backtest as backtesting  # noqa: PLC0415
-    from dataflows.progress import reading  # noqa: PLC0415
+    from dataflows.progress import kernels_ready, reading  # noqa: PLC0415
     from dataflows.reporting import as_json as to_json  # noqa: PLC0415
     from dataflows.reporting import print_report  # noqa: PLC0415
     from engine.slo_files import load_paths  # noqa: PLC0415
@@ -99,7 +99,7 @@ def backtest(
     if loaded.problems:
         _refuse(loaded.problems)
     try:
-        with reading() as progress:
+        with kernels_ready(), reading() as progress:
             report = backtesting.backtest(loaded.objectives, (*first, *more), progress)
     except backtesting.BadRecording as error:
         _fail(str(error))

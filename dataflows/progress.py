@@ -8,6 +8,16 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.files import Progress as Hook
+from engine.spans import is_cached, warm_up
+
+
+@contextmanager
+def kernels_ready() -> Iterator[None]:
+    """Compile the kernels first, and say so: it takes some seconds, once on a machine."""
+    if not is_cached():
+        Console(stderr=True).print("compiling the kernels; this happens once on a machine")
+    warm_up()
+    yield
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dataflows.backtest import Report
 from slo.decision import Alert, SliceCount
@@ -96,47 +98,62 @@ def _slice(found: SliceCount) -> Json:
     }
 
 
-def print_report(report: Report, plan_objectives: dict[str, Objective], console: Console) -> None:
-    """Print alerts and objectives as tables."""
-    if not report.requests:
-        console.print("no telemetry in these files")
-    else:
+def print_report(report: Report, objectives: dict[str, Objective], console: Console) -> None:
+    """Print alerts, a few lines each, and a table of the objectives."""
+    if report.requests:
         console.print(
-            f"{report.requests:,} requests from {rfc3339(report.first)} to {rfc3339(report.last)}"
+            f"{report.requests:,} requests from {_moment(report.first)} to {_moment(report.last)}"
         )
+    else:
+        console.print("no telemetry in these files")
     for signal, reason in report.refused:
-        console.print(f"[yellow]not decoded[/]: a {signal} request: {reason}")
+        console.print(f"[yellow]not decoded[/]: a {signal} request: {reason}", highlight=False)
     for reason, count in report.apart.items():
-        console.print(f"[yellow]counted apart[/]: {count:,} spans ({reason})")
-    console.print(_alert_table(report, plan_objectives))
-    console.print(_objective_table(report, plan_objectives))
-
-
-def _alert_table(report: Report, objectives: dict[str, Objective]) -> Table:
-    table = Table(title="Alerts" if report.alerts else "No alerts", title_justify="left")
-    for column in ("severity", "SLO", "group", "tier", "start", "end", "burn", "budget left"):
-        table.add_column(column)
-    table.add_column("burning slice", overflow="fold")
+        console.print(f"[yellow]counted apart[/]: {count:,} ({reason})")
+    console.print("\n[bold]Alerts[/]" if report.alerts else "\n[bold]No alerts[/]")
     for alert in report.alerts:
+        console.print(_alert_text(alert, objectives[alert.series.objective]), soft_wrap=True)
+    for alert in report.budget_events:
         objective = objectives[alert.series.objective]
-        table.add_row(
-            alert.severity,
-            objective.id,
-            _text(_group(alert.series.group, objective)),
-            f"{format_duration(alert.short)}/{format_duration(alert.long)}",
-            rfc3339(alert.starts_at),
-            rfc3339(alert.ends_at) or "still firing",
-            f"{alert.burn_short:.1f} / {alert.burn_long:.1f}",
-            f"{alert.budget_remaining:.1%}",
-            slice_text(alert.slices[0]) if alert.slices else "",
+        console.print(
+            f"budget  {_name(alert, objective)}: {alert.consumed:.0%} used at"
+            f" {_moment(alert.starts_at)}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
-    return table
+    console.print()
+    console.print(_objective_table(report, objectives))
+
+
+def _alert_text(alert: Alert, objective: Objective) -> Text:
+    style = "bold red" if alert.severity == "page" else "bold yellow"
+    until = "still firing" if alert.ends_at is None else f"to {_moment(alert.ends_at)}"
+    lines = [
+        f"{_name(alert, objective)}: {_moment(alert.starts_at)} {until}",
+        f"{format_duration(alert.short)}/{format_duration(alert.long)} burned at"
+        f" {alert.burn_short:.1f}/{alert.burn_long:.1f}, limit {alert.factor:.4g};"
+        f" budget left {alert.budget_remaining:.1%}",
+    ]
+    if alert.slices:
+        lines.append(f"burning: {slice_text(alert.slices[0])}")
+    indent = "\n        "
+    return Text.assemble((f"{alert.severity:<8}", style), indent.join(lines))
+
+
+def _name(alert: Alert, objective: Objective) -> str:
+    group = _text(_group(alert.series.group, objective))
+    return f"{objective.id} [{group}]" if group else objective.id
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _objective_table(report: Report, objectives: dict[str, Objective]) -> Table:
-    table = Table(title="Objectives", title_justify="left")
+    table = Table(title="Objectives", title_justify="left", box=SIMPLE_HEAD)
     for column in ("SLO", "group"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for column in ("events", "bad", "SLI", "objective", "budget left"):
         table.add_column(column, justify="right")
     for outcome in report.outcomes:
