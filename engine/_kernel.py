@@ -1,4 +1,4 @@
-"""One pass over OTLP wire bytes: wanted fields into arrays, everything else checked and passed over.
+"""One pass over OTLP wire bytes: wanted fields into arrays, all else checked and passed over.
 
 The kernel reads the usual forms of the protobuf encoding. Whatever is unusual (groups, tags of more
 than two bytes, deep nesting, any error, invalid UTF-8) it does not judge: it stops in front of that
@@ -6,17 +6,20 @@ payload and leaves it to the official parser (`engine._walk`). So it must only n
 what it accepts. Which fields are text and which are messages it reads from `schema`, made from the
 official descriptors (`engine._plan`).
 
-Every function here is plain Python, too: there `byte` and `word` check every access, which the tests
-use to show that no input makes the kernel read outside the buffer.
+Every function here is plain Python, too: there `byte` and `word` check every access, by which the
+tests show that no input makes the kernel read outside the buffer.
 
-Wire format: https://protobuf.dev/programming-guides/encoding/. Well-formed UTF-8: table 3-7 of the
-Unicode standard.
+Wire format: https://protobuf.dev/programming-guides/encoding/.
+Well-formed UTF-8: table 3-7 of the Unicode standard.
 """
+
+# Flat, and in the words that numba compiles well:
+# ruff: noqa: C901, PLR0911, PLR0912, PLR1714, SIM110
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic, overload, register_jitable
 from numpy.typing import NDArray
@@ -32,6 +35,10 @@ REQUEST, RESOURCE_SPANS, RESOURCE, SCOPE_SPANS, SPAN, STATUS, KEY_VALUE, ANY_VAL
 TEXT, SUBMESSAGE = 1, 2
 ABSENT = np.uint64(255)
 MAX_PROBES = 128
+
+Bytes = NDArray[np.uint8]
+Int64s = NDArray[np.int64]
+Uint64s = NDArray[np.uint64]
 
 ZERO, ONE, EIGHT = np.uint64(0), np.uint64(1), np.uint64(8)
 HIGH_BITS = np.uint64(0x8080808080808080)
@@ -58,9 +65,9 @@ class Plan(NamedTuple):
     """
 
     slots: NDArray[np.int32]
-    keys: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    text: NDArray[np.uint8]
+    keys: Int64s
+    targets: Int64s
+    text: Bytes
 
 
 class Strings(NamedTuple):
@@ -73,16 +80,16 @@ class Strings(NamedTuple):
     """
 
     table: NDArray[np.int32]
-    places: NDArray[np.int64]
-    state: NDArray[np.uint64]
+    places: Int64s
+    state: Uint64s
 
 
 class Job(NamedTuple):
-    """All that one call works with. Fields of the span come first, those of the resource after `span_fields`.
+    """All that one call works with; fields of the span first, the resource's from `span_fields`.
 
     Attributes:
-        found: `uint64[fields, 4]`, the values of the span at hand: `RANK` of the key, `KIND`, `BITS`
-            (a string's place in the data), `STOP` (of the string).
+        found: `uint64[fields, 4]`, the values of the span at hand: `RANK` of the key, `KIND`,
+            `BITS` (where a string starts in the data), `STOP` (of the string).
         spans: `uint64[spans, 7]`, zeros: columns `START` to `STATUS_CODE`.
         kinds: `uint8[fields, spans]`, zeros.
         bits: `uint64[fields, spans]`, zeros.
@@ -94,31 +101,31 @@ class Job(NamedTuple):
     wants_name: bool
     span_plan: Plan
     resource_plan: Plan
-    found: NDArray[np.uint64]
-    spans: NDArray[np.uint64]
-    kinds: NDArray[np.uint8]
-    bits: NDArray[np.uint64]
+    found: Uint64s
+    spans: Uint64s
+    kinds: Bytes
+    bits: Uint64s
     strings: Strings
-    schema: NDArray[np.uint8]
-    stack: NDArray[np.int64]
+    schema: Bytes
+    stack: Int64s
 
 
-def byte(data: NDArray[np.uint8], position: int) -> int:
+def byte(data: Bytes, position: int) -> int:
     """The byte at `position`; compiled, a bare load that the caller has checked."""
     if not 0 <= position < data.size:
         raise IndexError(f"byte {position} of {data.size}")
     return int(data[position])
 
 
-def word(data: NDArray[np.uint8], position: int) -> np.uint64:
-    """The eight bytes at `position`, little-endian; compiled, a bare load that the caller has checked."""
+def word(data: Bytes, position: int) -> np.uint64:
+    """The eight bytes at `position`, little-endian; compiled, a load the caller has checked."""
     if not 0 <= position <= data.size - 8:
         raise IndexError(f"bytes {position} to {position + 8} of {data.size}")
     return np.uint64(int.from_bytes(data[position : position + 8].tobytes(), "little"))
 
 
 def _loader(bits: int, result: Any) -> Any:  # noqa: ANN401 - numba's own objects
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def load(_typing: Any, data: Any, _position: Any) -> Any:  # noqa: ANN401 - numba's own objects
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
             array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -139,21 +146,30 @@ _load_word = _loader(64, types.uint64)
 
 @overload(byte, strict=False)
 def _byte(data: Any, position: Any) -> Any:  # noqa: ANN401, ARG001 - the shape numba asks for
-    return lambda data, position: _load_byte(data, position)
+    return lambda data, position: _load_byte(data, position)  # noqa: PLW0108 - numba compiles it
 
 
 @overload(word, strict=False)
 def _word(data: Any, position: Any) -> Any:  # noqa: ANN401, ARG001 - the shape numba asks for
-    return lambda data, position: _load_word(data, position)
+    return lambda data, position: _load_word(data, position)  # noqa: PLW0108 - numba compiles it
 
 
 # Both say everything: options left open are taken from each caller, and compiled once for each.
 _inlined = register_jitable(forceinline=True, nogil=True, _nrt=False)
 _called = register_jitable(forceinline=False, nogil=True, _nrt=False)
+# Without reference counts (`_nrt`): those of two dozen arrays a call cost more than the reading.
+# Numba documents the option for `register_jitable`; its stubs omit it.
+_entry: Any = njit(nogil=True, cache=True, _nrt=False)  # type: ignore[call-overload]
 
 
 @_inlined
-def read_tag(data, position, end):
+def signed(value: np.generic) -> int:
+    """A number to count and index with; plain `int` would stay unsigned when compiled."""
+    return np.int64(value)  # type: ignore[return-value]  # as good as an int
+
+
+@_inlined
+def read_tag(data: Bytes, position: int, end: int) -> tuple[int, int]:
     """(tag, next position); (-1, -1) where there is none of one or two bytes."""
     if position < end:
         first = byte(data, position)
@@ -167,8 +183,8 @@ def read_tag(data, position, end):
 
 
 @_inlined
-def read_length(data, position, end):
-    """(start, stop) of a length-delimited value that lies before `end`; (-1, -1) where it does not."""
+def read_length(data: Bytes, position: int, end: int) -> tuple[int, int]:
+    """(start, stop) of a length-delimited value; (-1, -1) where it does not lie before `end`."""
     if position >= end:
         return -1, -1
     length = byte(data, position)
@@ -180,7 +196,7 @@ def read_length(data, position, end):
 
 
 @_called
-def read_long_length(data, position, end):
+def read_long_length(data: Bytes, position: int, end: int) -> tuple[int, int]:
     """`read_length` of up to five bytes."""
     length = 0
     for index in range(5):
@@ -197,8 +213,8 @@ def read_long_length(data, position, end):
 
 
 @_inlined
-def read_varint(data, position, end):
-    """(value, next position) of a varint of up to ten bytes, cut to 64 bits; (0, -1) where there is none."""
+def read_varint(data: Bytes, position: int, end: int) -> tuple[np.uint64, int]:
+    """(value, next position) of a varint cut to 64 bits; (0, -1) where none of up to ten bytes."""
     if position >= end:
         return ZERO, -1
     value = byte(data, position)
@@ -208,7 +224,7 @@ def read_varint(data, position, end):
 
 
 @_called
-def read_long_varint(data, position, end):
+def read_long_varint(data: Bytes, position: int, end: int) -> tuple[np.uint64, int]:
     """`read_varint` of several bytes."""
     value = ZERO
     for index in range(10):
@@ -223,7 +239,7 @@ def read_long_varint(data, position, end):
 
 
 @_inlined
-def low_bytes(data, start, size):
+def low_bytes(data: Bytes, start: int, size: int) -> np.uint64:
     """Fewer than eight bytes as a word, zeros above."""
     if start + 8 <= data.size:
         return word(data, start) & ((ONE << (EIGHT * np.uint64(size))) - ONE)
@@ -231,7 +247,7 @@ def low_bytes(data, start, size):
 
 
 @_called
-def last_bytes(data, start, size):
+def last_bytes(data: Bytes, start: int, size: int) -> np.uint64:
     """`low_bytes` where no whole word is left to read."""
     value = ZERO
     for index in range(size):
@@ -240,7 +256,7 @@ def last_bytes(data, start, size):
 
 
 @_inlined
-def is_utf8(data, start, stop):
+def is_utf8(data: Bytes, start: int, stop: int) -> bool:
     """Whether the bytes are well-formed UTF-8; words first, as most text is ASCII."""
     if stop - start < 8:
         high = low_bytes(data, start, stop - start)
@@ -256,7 +272,7 @@ def is_utf8(data, start, stop):
 
 
 @_called
-def is_utf8_beyond_ascii(data, start, stop):
+def is_utf8_beyond_ascii(data: Bytes, start: int, stop: int) -> bool:
     """`is_utf8` by Unicode's table of well-formed sequences."""
     position = start
     while position < stop:
@@ -282,28 +298,28 @@ def is_utf8_beyond_ascii(data, start, stop):
 
 
 @_inlined
-def same(data, start, other, begin, size):
+def same(data: Bytes, start: int, other: Bytes, begin: int, size: int) -> bool:
     """Whether `size` bytes of `data` and of `other` are equal."""
     if size < 8:
-        return low_bytes(data, start, size) == low_bytes(other, begin, size)
+        return bool(low_bytes(data, start, size) == low_bytes(other, begin, size))
     offset = 0
     while offset < size - 8:
         if word(data, start + offset) != word(other, begin + offset):
             return False
         offset += 8
-    return word(data, start + size - 8) == word(other, begin + size - 8)
+    return bool(word(data, start + size - 8) == word(other, begin + size - 8))
 
 
 @_inlined
-def mix(value):
+def mix(value: np.uint64) -> np.uint64:
     """One step of a multiplicative hash."""
     value *= MULTIPLIER
     return value ^ (value >> SHIFT_32)
 
 
 @_inlined
-def intern(data, start, stop, strings):
-    """The number of a string among the distinct ones, new or known; -1 where the hash table is under attack."""
+def intern(data: Bytes, start: int, stop: int, strings: Strings) -> int:
+    """The number of a string among the distinct ones; -1 where the hash table is under attack."""
     size = stop - start
     code = strings.state[SEED] ^ np.uint64(size)
     if size < 8:
@@ -315,11 +331,11 @@ def intern(data, start, stop, strings):
             position += 8
         code = mix(code ^ word(data, stop - 8))
     mask = strings.table.size - 1
-    slot = np.int64(mix(code) >> ONE) & mask
+    slot = signed(mix(code) >> ONE) & mask
     for _ in range(MAX_PROBES):
-        number = strings.table[slot] - 1
+        number = signed(strings.table[slot]) - 1
         if number < 0:
-            number = np.int64(strings.state[COUNT])
+            number = signed(strings.state[COUNT])
             if number >= strings.places.shape[0]:
                 return -1
             strings.state[COUNT] = np.uint64(number + 1)
@@ -335,7 +351,7 @@ def intern(data, start, stop, strings):
 
 
 @_called
-def scan(data, position, end, message, schema, stack):
+def scan(data: Bytes, position: int, end: int, message: int, schema: Bytes, stack: Int64s) -> bool:
     """Whether a message and all below it are well formed, without recursion."""
     top = 0
     stack[0, 0] = end
@@ -382,8 +398,10 @@ def scan(data, position, end, message, schema, stack):
 
 
 @_called
-def pass_over(data, position, end, tag, message, schema, stack):
-    """The position after a field whose value nobody wants, checked; -1 where it is not well formed."""
+def pass_over(
+    data: Bytes, position: int, end: int, tag: int, message: int, schema: Bytes, stack: Int64s
+) -> int:
+    """The position after an unwanted field, checked; -1 where it is not well formed."""
     wire = tag & 7
     number = tag >> 3
     if number <= 0:
@@ -408,23 +426,23 @@ def pass_over(data, position, end, tag, message, schema, stack):
 
 
 @_inlined
-def find_key(data, start, stop, plan):
+def find_key(data: Bytes, start: int, stop: int, plan: Plan) -> int:
     """The wanted key that stands here, or -1."""
     size = stop - start
     last = word(data, stop - 8) if size >= 8 else low_bytes(data, start, size)
-    slot = np.int64(((last ^ np.uint64(size)) * MULTIPLIER) >> SHIFT_56)
-    key = plan.slots[slot]
+    slot = signed(((last ^ np.uint64(size)) * MULTIPLIER) >> SHIFT_56)
+    key = signed(plan.slots[slot])
     while key >= 0:
         begin = plan.keys[key, KEY_START]
         if plan.keys[key, KEY_STOP] - begin == size and same(data, start, plan.text, begin, size):
             return key
-        key = plan.keys[key, NEXT_KEY]
+        key = signed(plan.keys[key, NEXT_KEY])
     return -1
 
 
 @_inlined
-def read_attribute(data, position, end, plan, job):
-    """Read a KeyValue and keep its value where its key is wanted; False where it is not well formed.
+def read_attribute(data: Bytes, position: int, end: int, plan: Plan, job: Job) -> bool:
+    """Read a KeyValue, keep its value where its key is wanted; False where it is not well formed.
 
     A repeated `value` continues the AnyValue before it, as protobuf merges messages.
     """
@@ -485,14 +503,14 @@ def read_attribute(data, position, end, plan, job):
 
 
 @_inlined
-def settle(data, field, first_row, row, job):
-    """Write a found value into rows, if there is one; False where a string could not be interned."""
+def settle(data: Bytes, field: int, first_row: int, row: int, job: Job) -> bool:
+    """Write a found value, if any, into rows; False where a string could not be interned."""
     if job.found[field, RANK] == ABSENT:
         return True
-    kind = np.int64(job.found[field, KIND])
+    kind = signed(job.found[field, KIND])
     bits = job.found[field, BITS]
     if kind == STRING:
-        number = intern(data, np.int64(bits), np.int64(job.found[field, STOP]), job.strings)
+        number = intern(data, signed(bits), signed(job.found[field, STOP]), job.strings)
         if number < 0:
             return False
         bits = np.uint64(number)
@@ -503,7 +521,9 @@ def settle(data, field, first_row, row, job):
 
 
 @_called
-def read_status(data, position, end, row, spans, schema, stack):
+def read_status(
+    data: Bytes, position: int, end: int, row: int, spans: Uint64s, schema: Bytes, stack: Int64s
+) -> bool:
     """Read a Status into its row; False where it is not well formed."""
     while position < end:
         tag, position = read_tag(data, position, end)
@@ -517,7 +537,7 @@ def read_status(data, position, end, row, spans, schema, stack):
 
 
 @_called
-def read_span(data, position, end, row, job):
+def read_span(data: Bytes, position: int, end: int, row: int, job: Job) -> bool:
     """Read a Span into its row, which is zeros; False where it is not well formed."""
     for field in range(job.span_fields):
         job.found[field, RANK] = ABSENT
@@ -578,7 +598,7 @@ def read_span(data, position, end, row, job):
 
 
 @_called
-def read_resource(data, position, end, job):
+def read_resource(data: Bytes, position: int, end: int, job: Job) -> bool:
     """Read a Resource's attributes; False where it is not well formed."""
     while position < end:
         tag, position = read_tag(data, position, end)
@@ -594,8 +614,8 @@ def read_resource(data, position, end, job):
 
 
 @_called
-def next_field(data, position, end):
-    """(tag, start of the value, next position) of any field; next position -1 where it is not well formed."""
+def next_field(data: Bytes, position: int, end: int) -> tuple[int, int, int]:
+    """(tag, start of the value, next position); the last is -1 where it is not well formed."""
     tag, position = read_tag(data, position, end)
     wire = tag & 7
     start = position
@@ -612,8 +632,8 @@ def next_field(data, position, end):
     return tag, start, position
 
 
-@njit(nogil=True, cache=True, _nrt=False)
-def count(data, offsets):
+@_entry  # type: ignore[untyped-decorator]  # see `_entry`
+def count(data: Bytes, offsets: Int64s) -> tuple[int, int]:
     """(spans, resource spans) in all payloads, as far as each is well formed.
 
     Payload i is bytes `offsets[i]` to `offsets[i + 1]` of the data.
@@ -637,8 +657,8 @@ def count(data, offsets):
     return spans, resources
 
 
-@njit(nogil=True, cache=True, _nrt=False)
-def decode(data, offsets, first, job):
+@_entry  # type: ignore[untyped-decorator]  # see `_entry`
+def decode(data: Bytes, offsets: Int64s, first: int, job: Job) -> tuple[int, int, int]:
     """Read payloads from `first` on, up to one that the kernel does not judge.
 
     Returns:
@@ -648,7 +668,7 @@ def decode(data, offsets, first, job):
     schema, stack = job.schema, job.stack
     row = 0
     for payload in range(first, offsets.size - 1):
-        known = np.int64(job.strings.state[COUNT])
+        known = signed(job.strings.state[COUNT])
         stopped = (payload, row, known)
         new_row = row
         outer, end = offsets[payload], offsets[payload + 1]
@@ -697,4 +717,4 @@ def decode(data, offsets, first, job):
                 if new_row > first_row and not settle(data, field, first_row, new_row, job):
                     return stopped
         row = new_row
-    return offsets.size - 1, row, np.int64(job.strings.state[COUNT])
+    return offsets.size - 1, row, signed(job.strings.state[COUNT])

@@ -1,4 +1,4 @@
-"""What the kernel needs to know before it reads: the protobuf schema and the wanted keys, as arrays."""
+"""What the kernel must know before it reads, as arrays: protobuf's schema and the wanted keys."""
 
 from collections.abc import Iterable, Sequence
 
@@ -22,7 +22,7 @@ _BY_HAND = (  # the order of the kernel's REQUEST, RESOURCE_SPANS, …
 
 
 def schema() -> NDArray[np.uint8]:
-    """(message, field number) -> 0, `TEXT`, or `SUBMESSAGE` + message, from the official descriptors."""
+    """(message, field number) -> 0, `TEXT` or `SUBMESSAGE` + message, of official descriptors."""
     messages: dict[str, Descriptor] = {}
     waiting = [ExportTraceServiceRequest.DESCRIPTOR]
     while waiting:

@@ -1,9 +1,9 @@
 """A recording's bytes to its messages: compression, then lines or frames, recognised by content.
 
 Formats: JSON lines, or one JSON object over many lines; protobuf messages, each after its length as
-four bytes, big-endian (the Collector's file exporter) or as a varint (protobuf's own delimited form). The
-file exporter's `compression: zstd` compresses each message by itself, JSON ones too, and puts four
-bytes of length before each; so a frame may be zstd, and may be JSON.
+four bytes, big-endian (the Collector's file exporter), or as a varint (protobuf's own delimited
+form). The file exporter's `compression: zstd` compresses each message by itself, JSON ones too, and
+puts four bytes of length before each; so a frame may be zstd, and may be JSON.
 """
 
 import gzip
@@ -23,13 +23,13 @@ Framing = Literal["four bytes", "varint"]
 MAX_MESSAGE = 256 << 20
 _BUFFER = 1 << 18
 _GZIP, _ZSTD, _BOM = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf"
-# A length of 123 as varint is `{`, and the tag after it a line feed; but no tag or length can pass for a name.
+# As a varint, a length of 123 is `{`, and the tag after it a line feed; but it has no name then.
 _JSON = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*("[^\x00-\x1f"]*"\s*:|\})')
 _CUT = "the recording was cut short: drop what is behind the last whole message"
 
 
 class Message(NamedTuple):
-    """One message of a recording: protobuf bytes or a parsed JSON object, and `path:line` or `path:byte`."""
+    """One message: protobuf bytes or a parsed JSON object, and its `path:line` or `path:byte n`."""
 
     content: bytes | dict[str, Any]
     place: str
@@ -66,7 +66,7 @@ def _unpacked(raw: io.BufferedReader) -> io.BufferedReader:
 
 
 class _ZstdFrames(io.RawIOBase):
-    """Zstandard frames, one after the other, as one stream; unlike the package's own reader it sees a cut."""
+    """Zstandard frames as one stream; unlike the package's own reader it sees a cut."""
 
     def __init__(self, raw: io.BufferedReader) -> None:
         self._raw = raw
@@ -78,7 +78,7 @@ class _ZstdFrames(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, target: Any) -> int:  # noqa: ANN401 - any writable buffer, as the base class has it
+    def readinto(self, target: Any) -> int:  # noqa: ANN401 - any writable buffer
         while not self._plain:
             self._compressed = self._compressed or self._raw.read(1 << 14)
             if not self._compressed:
@@ -115,9 +115,9 @@ def _json_objects(path: Path, stream: io.BufferedReader) -> Iterator[Message]:
 def _spread_object(
     path: Path, number: int, line: bytes, stream: io.BufferedReader, error: Exception
 ) -> Message:
-    """The object that fills the whole file, of which one line is read; but not where the next line is one, too."""
+    """The object that fills the whole file, of which one line is read."""
     second = stream.readline()
-    if not second or _is_json(second):
+    if not second or _is_json(second):  # lines after all, and this one is broken
         raise _bad_line(path, number, line, error) from error
     try:
         loaded = orjson.loads(line.removeprefix(_BOM) + second + stream.read())
@@ -137,7 +137,8 @@ def _is_json(text: bytes) -> bool:
 
 def _object(loaded: object, place: str) -> Message:
     if not isinstance(loaded, dict):
-        raise ValueError(f"{place}: no JSON object; write one export request a line")  # noqa: TRY004 - one kind of error for callers
+        mend = "write one export request a line"
+        raise ValueError(f"{place}: no JSON object; {mend}")  # noqa: TRY004 - one kind for callers
     return Message(loaded, place)
 
 
@@ -219,7 +220,7 @@ def _content(place: str, body: bytes) -> bytes | dict[str, Any]:
         with zstandard.ZstdDecompressor().stream_reader(body) as reader:
             body = reader.read(MAX_MESSAGE + 1)
         if len(body) > MAX_MESSAGE:
-            raise ValueError(f"{place}: a message of over {MAX_MESSAGE} bytes; record smaller batches")
+            raise ValueError(f"{place}: over {MAX_MESSAGE} bytes; record smaller batches")
     if not _JSON.match(body):
         return body
     try:

@@ -1,10 +1,10 @@
 """Which signal an export request in protobuf carries, and how new what it carries is.
 
-Requests of traces, metrics and logs have the same outer fields (1: resource, in it 2: scope, in it 2:
-item), so the bytes do not say which they are. The first item with anything in it tells: a Span has its
-times as fixed64 in fields 7 and 8 (or its kind as a varint in 6), a LogRecord has fixed64 in 1 or 11, a
-Metric has its data as a message in 5, 7, 9, 10 or 11 and no numbers at all. Only a span without times
-and kind could be taken for a metric, and an SLO could not place it anyway.
+Requests of traces, metrics and logs have the same outer fields (1: resource, in it 2: scope, in it
+2: item), so the bytes do not say which they are. The first item with anything in it tells: a Span
+has its times as fixed64 in fields 7 and 8 (or its kind as a varint in 6), a LogRecord has fixed64
+in 1 or 11, a Metric has its data as a message in 5, 7, 9, 10 or 11 and no numbers at all. Only a
+span without times and kind could be taken for a metric, and an SLO could not place it anyway.
 """
 
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def fields(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
 
 
 def is_plausible(body: bytes) -> bool:
-    """Whether bytes look like an export request from outside: resources that hold resource, scopes, URL."""
+    """Whether bytes look like an export request from outside: resources, scopes, URLs."""
     try:
         for number, wire, resource in fields(memoryview(body)):
             if (number, wire) != (1, 2):

@@ -1,7 +1,8 @@
 """Recorded telemetry for backtests: files of export requests, merged by time.
 
-A file may hold JSON lines, one JSON object, or length-delimited protobuf, plain, `.gz` or `.zst`, traces and
-metrics mixed; what it holds is recognised by its content (`engine._recording`, `engine._signals`).
+A file may hold JSON lines, one JSON object, or length-delimited protobuf, plain, `.gz` or `.zst`,
+traces and metrics mixed; what it holds is recognised by its content (`engine._recording`,
+`engine._signals`).
 """
 
 import heapq
@@ -30,8 +31,8 @@ class Recorded(NamedTuple):
     Attributes:
         signal: what it carries.
         body: the request as protobuf bytes.
-        time_ns: Unix nanoseconds at which it counts as read: the newest span end or metric point in it,
-            or in what stands before it in its file.
+        time_ns: Unix nanoseconds at which it counts as read: the newest span end or metric point
+            in it or in what stands before it in its file.
         place: `path:line` or `path:byte n`.
     """
 
@@ -41,9 +42,7 @@ class Recorded(NamedTuple):
     place: str
 
 
-def read_files(
-    paths: Iterable[str | Path], progress: Progress | None = None
-) -> Iterator[Recorded]:
+def read_files(paths: Iterable[str | Path], progress: Progress | None = None) -> Iterator[Recorded]:
     """The export requests of all files in the order of their times; within a file, in its order.
 
     Logs and profiles are passed over. Files are read in pieces, all at the same time.

@@ -2,8 +2,8 @@
 
 OTLP's JSON is proto3's with two changes: ids are hex, not base64, and enums are numbers; unknown
 fields are ignored (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding). Traces of the
-usual form are encoded straight from the parsed JSON (`engine._json_spans`); all else goes through the
-official `json_format`, which takes names in snake_case and enums by name as well.
+usual form are encoded straight from the parsed JSON (`engine._json_spans`); all else goes through
+the official `json_format`, which takes names in snake_case and enums by name as well.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _Request = TypeVar("_Request", bound=Message)
 _IDS = frozenset(
     ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"),
 )
-# The way down to messages that have ids; attributes are no part of it, so a key `traceId` stays as it is.
+# The way down to messages that have ids; attributes are no part of it.
 _HOLDERS = frozenset(
     (
         *("resourceSpans", "scopeSpans", "spans", "links"),
@@ -72,7 +72,7 @@ def _load(data: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(loaded, dict):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 - one kind for callers
             f"not an OTLP request: a JSON {type(loaded).__name__} instead of an object"
         )
     return loaded
@@ -109,5 +109,6 @@ def _base64(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"an id is a string of hex digits, not {type(value).__name__}")  # noqa: TRY004 - one kind of error for callers
+        kind = type(value).__name__
+        raise ValueError(f"an id is a string of hex digits, not {kind}")  # noqa: TRY004 - one kind for callers
     return _json_spans.base64_of_hex(value)

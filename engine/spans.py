@@ -1,4 +1,4 @@
-"""OTLP trace payloads to columns, by the kernel, and by the official parser what the kernel leaves."""
+"""OTLP trace payloads to columns: by the kernel, and what that leaves by the official parser."""
 
 import secrets
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ _SEED = secrets.randbits(64)  # so that nobody can send colliding strings
 _MAX_DEPTH = 16  # messages within each other that `scan` follows; deeper ones are left to upb
 
 
-class Refused(ValueError):
+class Refused(ValueError):  # noqa: N818 - it says what happened to the payload
     """A payload that is no OTLP trace request.
 
     Attributes:

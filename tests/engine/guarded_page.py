@@ -1,4 +1,4 @@
-"""Read every prefix of a request that ends where readable memory ends. A program of its own: it may crash."""
+"""Read every prefix of a request where readable memory ends. A program of its own: it may crash."""
 
 import ctypes
 import mmap

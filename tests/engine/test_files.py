@@ -139,9 +139,11 @@ def test_files_are_merged_by_time_and_keep_their_own_order(tmp_path: Path) -> No
     b = write(tmp_path, four_bytes([metrics(20), metrics(40)]), "b")
     read = list(read_files([a, b]))
     assert [recorded.time_ns for recorded in read] == [20, 30, 30, 40, 60]
+    second = 4 + len(metrics(20).SerializeToString())
     assert [recorded.place for recorded in read] == [
-        f"{b}:byte 0", f"{a}:1", f"{a}:2", f"{b}:byte {4 + len(metrics(20).SerializeToString())}", f"{a}:3"
-    ]  # fmt: skip
+        *(f"{b}:byte 0", f"{a}:1", f"{a}:2"),
+        *(f"{b}:byte {second}", f"{a}:3"),
+    ]
 
 
 def test_one_line_with_both_signals_and_one_with_logs(tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_one_line_with_both_signals_and_one_with_logs(tmp_path: Path) -> None:
 
 def test_protobuf_logs_are_passed_over(tmp_path: Path) -> None:
     logs = ExportLogsServiceRequest()
-    logs.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=5, severity_text="INFO")
+    logs.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=5)
     body = logs.SerializeToString()
     data = struct.pack(">I", len(body)) + body + four_bytes([traces(1)])
     assert len(list(read_files([write(tmp_path, data)]))) == 1
@@ -192,11 +194,11 @@ def test_progress_ends_at_the_total(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "second line": (json_lines(SAMPLE[:1]) + b'{"resourceSpans": [}\n', r":2: not JSON .*drop this"),
+    "second line": (json_lines(SAMPLE[:1]) + b'{"a": [}\n', r":2: not JSON .*drop this"),
     "cut line": (json_lines(SAMPLE)[:-9], r":4: not JSON .*cut short"),
     "first line": (b'{"resourceSpans": [}\n' + json_lines(SAMPLE), r":1: not JSON .*drop this"),
     "cut object": (b'{\n"resourceSpans": [\n{\n', r":\d: not JSON .*cut short"),
-    "list": (b'{}\n[]\n', r":2: no JSON object; write one"),
+    "list": (b"{}\n[]\n", r":2: no JSON object; write one"),
     "other JSON": (b'{"log": "x"}\n', r":1: neither resourceSpans nor resourceMetrics .*\(log\)"),
     "bad id": (
         b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"x"}]}]}]}\n',

@@ -89,7 +89,24 @@ def unusual(draw: st.DrawFn) -> dict[str, Any]:
     collect(request)
     for holder, key in draw(st.lists(st.sampled_from(places), max_size=2)) if places else ():
         odd = st.sampled_from(
-            (None, 1, 1.0, -1, True, "", "1", "-1", " 1", "1_0", "١", "0xz", "abc", [], {}, 2**64, 0.5)
+            (
+                None,
+                1,
+                1.0,
+                -1,
+                True,
+                "",
+                "1",
+                "-1",
+                " 1",
+                "1_0",
+                "\u0661",
+                "abc",
+                [],
+                {},
+                2**64,
+                0.5,
+            )
         )
         if isinstance(holder, dict) and draw(st.booleans()):
             names = ("unknown", "trace_id", "spanId", "keyStrindex", "code", "stringValue", "flags")

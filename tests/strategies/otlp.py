@@ -87,7 +87,7 @@ spans = st.builds(
 
 
 @st.composite
-def requests(draw: st.DrawFn, with_status: bool = True) -> ExportTraceServiceRequest:
+def requests(draw: st.DrawFn) -> ExportTraceServiceRequest:
     """A well-formed request of up to four resources with up to two scopes each."""
     request = ExportTraceServiceRequest()
     for _ in range(draw(st.integers(0, 2))):
@@ -99,7 +99,7 @@ def requests(draw: st.DrawFn, with_status: bool = True) -> ExportTraceServiceReq
             scope_spans.scope.name = draw(texts)
             scope_spans.spans.extend(draw(st.lists(spans, max_size=3)))
             for span in scope_spans.spans:
-                if with_status and draw(st.booleans()):
+                if draw(st.booleans()):
                     span.status.code = draw(int32s)  # type: ignore[assignment]  # enums are open
                     span.status.message = draw(texts)
     return request
@@ -116,14 +116,23 @@ def varint(value: int, width: int = 0) -> bytes:
 
 
 _varints = st.builds(varint, uint64s, st.sampled_from((0, 0, 0, 2, 10, 11)))
-_bad_text = st.sampled_from(
-    (b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"abcdefgh\xe2\x82", b"\xe2\x82\xac")
+_text_at_the_edge = st.sampled_from(
+    (
+        b"\xff",
+        b"\xed\xa0\x80",
+        b"\xc0\x80",
+        b"\xf4\x90\x80\x80",
+        b"abcdefg\xe2\x82",
+        b"\xe2\x82\xac",
+    )
 )
 
 
 @st.composite
-def wire(draw: st.DrawFn, descriptor: Any = ExportTraceServiceRequest.DESCRIPTOR, depth: int = 0) -> bytes:
-    """The bytes of a message field by field, in any order, repeated, of wrong types, with lies about lengths."""
+def wire(
+    draw: st.DrawFn, descriptor: Any = ExportTraceServiceRequest.DESCRIPTOR, depth: int = 0
+) -> bytes:
+    """A message's bytes field by field: any order, repeated, wrong types, lies about lengths."""
     out = b""
     numbers = [*descriptor.fields_by_number, 99, 3000]
     for _ in range(draw(st.integers(0, 3 if depth else 2))):
@@ -138,11 +147,13 @@ def wire(draw: st.DrawFn, descriptor: Any = ExportTraceServiceRequest.DESCRIPTOR
         if wire_type == 0:
             out += draw(_varints)
         elif wire_type in (1, 5):
-            out += draw(st.binary(min_size=8 if wire_type == 1 else 4, max_size=8 if wire_type == 1 else 4))
+            size = 8 if wire_type == 1 else 4
+            out += draw(st.binary(min_size=size, max_size=size))
         elif wire_type == 2:
             body = draw(_body(field, depth))
             lie = draw(st.sampled_from((0,) * 30 + (1, -1, 2**31, 2**63)))
-            out += varint(max(0, len(body) + lie), draw(st.sampled_from((0, 0, 0, 0, 2, 5, 6)))) + body
+            width = draw(st.sampled_from((0, 0, 0, 0, 2, 5, 6)))
+            out += varint(max(0, len(body) + lie), width) + body
         elif wire_type == 3 and kind % 2:
             out += varint(number << 3 | 4)
     return out
@@ -155,7 +166,9 @@ def _body(field: Any, depth: int) -> st.SearchStrategy[bytes]:
         return st.sampled_from(KEYS).map(str.encode)
     if field is not None and field.name == "trace_id":
         return trace_ids
-    return st.one_of(texts.map(str.encode), texts.map(str.encode), texts.map(str.encode), _bad_text)
+    return st.one_of(
+        texts.map(str.encode), texts.map(str.encode), texts.map(str.encode), _text_at_the_edge
+    )
 
 
 @st.composite
@@ -179,5 +192,8 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 payloads = st.one_of(
-    requests().map(lambda request: request.SerializeToString()), wire(), damaged(), st.binary(max_size=40)
+    requests().map(lambda request: request.SerializeToString()),
+    wire(),
+    damaged(),
+    st.binary(max_size=40),
 )
