@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -23,8 +24,7 @@ from dataflows.demo_signals import Interrupted, Signals
 from dataflows.demo_tellers import LineTeller, LiveTeller, Teller
 from dataflows.demo_trace import Trace, TrafficError, read_trace, table_trace
 from dataflows.demo_traffic import ERRORS, Incident, Traffic
-from dataflows.live import Engine
-from dataflows.reporting import rfc3339
+from dataflows.live import Engine, StartError
 from dataflows.settings import Settings
 from dataflows.view import Scene, clock_text
 from engine.log import configure
@@ -63,8 +63,8 @@ class Outcome:
         """One JSON object on one line."""
         return json.dumps(
             {
-                "incident_start": rfc3339(self.incident_start),
-                "page_at": rfc3339(self.page_at),
+                "incident_start": _moment(self.incident_start),
+                "page_at": _moment(self.page_at),
                 "page_alert": self.page_alert,
                 "top_slice": self.top_slice,
                 "alertmanager": self.alertmanager,
@@ -107,6 +107,8 @@ def run_demo(
     try:
         with Signals() as signals:
             demo.run(signals)
+    except StartError as error:
+        raise click.ClickException(str(error)) from error
     except Interrupted as interrupted:
         if seconds is not None:
             out.print("interrupted; everything the demo started is stopped")
@@ -127,6 +129,13 @@ def _check(seconds: float | None, seed: int, *, as_json: bool) -> None:
             f"--seconds {seconds:g} is too short for a page to come; "
             f"write {LEAST_SECONDS:g} or more"
         )
+
+
+def _moment(seconds: float | None) -> str | None:
+    """RFC 3339 in UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _say(console: Console, text: str) -> None:
@@ -164,8 +173,10 @@ class _Demo:
             # On the way out nothing interrupts the stopping of what was started.
             stack.callback(signals.ignore)
             sender.start()
-            self._play(engine, traffic, sender, teller)
-            self._conclude(engine)
+            try:
+                self._play(engine, traffic, sender, teller)
+            finally:
+                self._conclude(engine, sender)
 
     def _start(self, directory: Path, stack: ExitStack) -> Engine:
         say = self._console
@@ -200,14 +211,14 @@ class _Demo:
             self._notes.append(scraped)
         self._links.append(("metrics", f"{engine.addresses.http}/metrics"))
         self._links.append(("OTLP/HTTP", engine.addresses.otlp_http))
-        for name, address in self._links:
-            _say(say, f"{name}: {address}")
         return engine
 
     def _teller(self, engine: Engine) -> Teller:
         if self._console.is_terminal:
             return LiveTeller(self._console, engine.plan.objectives, self._board)
         how = "Ctrl-C stops it" if self._seconds is None else f"ends after {self._seconds:g} s live"
+        for name, address in self._links:
+            _say(self._console, f"{name}: {address}")
         _say(self._console, how)
         return LineTeller(self._console, self._board)
 
@@ -270,7 +281,6 @@ class _Demo:
                 raise click.ClickException(str(sender.failure)) from sender.failure
             if self._alertmanager is not None:
                 self._board.ask(self._alertmanager.address)
-            self.outcome.spans = sender.spans
             text = status()
             teller.show(
                 Scene(
@@ -286,9 +296,9 @@ class _Demo:
             time.sleep(STEP_SECONDS)
         if sender.failure is not None:
             raise click.ClickException(str(sender.failure)) from sender.failure
-        self.outcome.spans = sender.spans
 
-    def _conclude(self, engine: Engine) -> None:
+    def _conclude(self, engine: Engine, sender: Sender) -> None:
+        self.outcome.spans = sender.spans
         page = self._board.page
         if self._alertmanager is not None:
             self.outcome.page_at = self._board.listed_at
