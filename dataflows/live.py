@@ -8,6 +8,7 @@ Bytewax's flags (`-w`, `-i`/`-a`, `-r`) and takes the settings from the environm
 import fcntl
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -89,7 +90,6 @@ class Engine:
         self.spool: Spool | None = None
         self.service: Service | None = None
         self._source: SpoolSource | None = None
-        self._opening = threading.Lock()
         self._stopping = threading.Event()
         self._data_lock: IO[str] | None = None
         self._thread: threading.Thread | None = None
@@ -108,8 +108,8 @@ class Engine:
         )
 
     def flow(self) -> Dataflow:
-        """The dataflow; what it needs of this process is opened where its parts are built."""
-        self._source = SpoolSource(self._open_spool, self._stopping.is_set)
+        """The dataflow over what `open` has opened."""
+        self._source = SpoolSource(self.spool, self._stopping.is_set)
         return build(
             self.plan, self._source, Publish(self._publisher), self._measurer, spread=True
         )
@@ -159,11 +159,26 @@ class Engine:
         age = self.board.live_age()
         return self._source.partition.read_all_for(1.5) and age is not None
 
-    def open(self) -> None:
-        """Open the data directory, compile, and listen."""
+    def open(self, *, shared: bool = False) -> None:
+        """Open the data directory, compile, and listen.
+
+        Args:
+            shared: other processes of a cluster may use the data directory: the first of them has the
+                spool and the receivers, the others only serve their share of `/metrics`.
+        """
         _prepare(self.settings)
         _compile()
-        self._open_spool()
+        try:
+            self._data_lock = _lock(self.settings)
+        except BlockingIOError as error:
+            if not shared:
+                raise StartError(
+                    f"another engine uses the data directory {self.settings.data_dir}; stop it, or "
+                    "name another with --data-dir"
+                ) from error
+        else:
+            self._open_spool()
+        self._serve()
 
     def close(self) -> None:
         """Stop listening and free the data directory."""
@@ -194,28 +209,16 @@ class Engine:
         log.info("stopping", signal=signal.Signals(number).name)
         self._stopping.set()
 
-    def _open_spool(self) -> Spool:
-        """The process's spool, with the receivers that fill it."""
-        with self._opening:
-            if self.spool is None:
-                self._data_lock = _lock(self.settings)
-                try:
-                    self.spool = Spool(
-                        self.settings.data_dir / "spool.db", max_bytes=self.settings.spool_bytes
-                    )
-                except SpoolUnavailable as error:
-                    raise StartError(str(error)) from error
-                self._serve()
-            return self.spool
+    def _open_spool(self) -> None:
+        try:
+            self.spool = Spool(
+                self.settings.data_dir / "spool.db", max_bytes=self.settings.spool_bytes
+            )
+        except SpoolUnavailable as error:
+            raise StartError(str(error)) from error
 
     def _publisher(self) -> Take:
-        """What takes decisions; a process without the spool serves its share of `/metrics` too."""
-        with self._opening:
-            if self.service is None:
-                self._serve()
-        if self.on_decision is None:
-            return self.board.publish
-        return self._publish_and_tell
+        return self.board.publish if self.on_decision is None else self._publish_and_tell
 
     def _publish_and_tell(self, decision: Decision) -> None:
         self.board.publish(decision)
@@ -270,18 +273,18 @@ def _prepare(settings: Settings) -> None:
 
 
 def _lock(settings: Settings) -> IO[str]:
-    """Keep other engines out of the data directory, for as long as this process lives."""
+    """Keep other engines out of the data directory, for as long as this process lives.
+
+    Raises:
+        BlockingIOError: another process has it.
+        StartError: the lock's file can't be opened.
+    """
     path = settings.data_dir / "lock"
     try:
         lock = path.open("a+")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise StartError(
-            f"another engine uses the data directory {settings.data_dir}; stop it, or name another "
-            "with --data-dir"
-        ) from error
     except OSError as error:
         raise StartError(f"{path} can't be opened ({error.strerror}); make it writable") from error
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return lock
 
 
@@ -293,6 +296,14 @@ def _compile() -> None:
     log.debug("kernels ready", seconds=round(time.monotonic() - started, 2))
 
 
+def _in_cluster() -> bool:
+    """Whether Bytewax's runner was told of other processes."""
+    flags = ("-i", "-a", "--process-id", "--addresses")
+    return any(arg.startswith(flags) for arg in sys.argv[1:]) or any(
+        name in os.environ for name in ("BYTEWAX_ADDRESSES", "BYTEWAX_PROCESS_ID", "BYTEWAX_POD_NAME")
+    )
+
+
 def __getattr__(name: str) -> Dataflow:
     """`flow`, made only when Bytewax's runner asks for it: reading files is no business of an import."""
     if name != "flow":
@@ -300,12 +311,11 @@ def __getattr__(name: str) -> Dataflow:
     configure()
     try:
         engine = Engine(settings_from_environment())
-        engine.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        _compile()
+        engine.open(shared=_in_cluster())
         return engine.flow()
     except click.ClickException as error:
         error.show()
         os._exit(error.exit_code)
-    except (StartError, OSError) as error:
+    except StartError as error:
         click.echo(f"burnline: {error}", err=True)
         os._exit(1)

@@ -42,13 +42,13 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
     """Reads one spool.
 
     Args:
-        spool: opened where the partition is built, on its worker.
+        spool: of this process; None in a process of a cluster that has none.
         stopping: asked before each read; True ends the input, and so the flow, with a snapshot.
         retain: seconds that a payload is kept after a snapshot has passed it.
     """
 
     def __init__(
-        self, spool: Callable[[], Spool], stopping: Callable[[], bool], retain: float = 60.0
+        self, spool: Spool | None, stopping: Callable[[], bool], retain: float = 60.0
     ) -> None:
         self.spool = spool
         self.stopping = stopping
@@ -56,14 +56,16 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
         self.partition: SpoolPartition | None = None
 
     def list_parts(self) -> list[str]:
-        """The one spool of this machine."""
-        return ["spool"]
+        """The spool, in the process that has it."""
+        return ["spool"] if self.spool else []
 
     def build_part(
         self, _step_id: str, _for_part: str, resume_state: Position | None
     ) -> "SpoolPartition":
-        """Open the spool where it was left."""
-        self.partition = SpoolPartition(self.spool(), self.stopping, self.retain, resume_state)
+        """Read on where it was left."""
+        if self.spool is None:
+            raise ValueError("this process has no spool")
+        self.partition = SpoolPartition(self.spool, self.stopping, self.retain, resume_state)
         return self.partition
 
 
