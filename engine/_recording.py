@@ -18,6 +18,7 @@ import orjson
 import zstandard
 
 from engine import _signals
+from engine.otlp_json import loads
 
 Framing = Literal["four bytes", "varint"]
 MAX_MESSAGE = 256 << 20
@@ -103,7 +104,7 @@ def _json_objects(path: Path, stream: io.BufferedReader) -> Iterator[Message]:
         if not text:
             continue
         try:
-            yield _object(orjson.loads(text), f"{path}:{number}")
+            yield _object(loads(text), f"{path}:{number}")
         except orjson.JSONDecodeError as error:
             if not first:
                 raise _bad_line(path, number, line, error) from error
@@ -120,7 +121,7 @@ def _spread_object(
     if not second or _is_json(second):  # lines after all, and this one is broken
         raise _bad_line(path, number, line, error) from error
     try:
-        loaded = orjson.loads(line.removeprefix(_BOM) + second + stream.read())
+        loaded = loads(line.removeprefix(_BOM) + second + stream.read())
     except orjson.JSONDecodeError as broken:
         at = number + broken.lineno - 1
         raise ValueError(f"{path}:{at}: not JSON ({broken.msg}); {_CUT}") from broken
@@ -129,7 +130,7 @@ def _spread_object(
 
 def _is_json(text: bytes) -> bool:
     try:
-        orjson.loads(text)
+        loads(text)
     except orjson.JSONDecodeError:
         return False
     return True
@@ -224,7 +225,7 @@ def _content(place: str, body: bytes) -> bytes | dict[str, Any]:
     if not _JSON.match(body):
         return body
     try:
-        return cast("dict[str, Any]", orjson.loads(body))
+        return cast("dict[str, Any]", loads(body))
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{place}: not JSON ({error}); {_CUT}") from error
 

@@ -184,7 +184,8 @@ def _keys(field: Field) -> tuple[str, ...]:
 
 
 def _joined(payloads: Sequence[bytes]) -> tuple[bytes, NDArray[np.int64]]:
-    data = payloads[0] if len(payloads) == 1 else b"".join(payloads)
+    single = len(payloads) == 1 and type(payloads[0]) is bytes  # the kernel is compiled for bytes
+    data = payloads[0] if single else b"".join(payloads)
     return data, np.array([0, *accumulate(map(len, payloads))], np.int64)
 
 

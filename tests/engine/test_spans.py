@@ -1,5 +1,6 @@
 """The kernel against the official parser: same columns, or both refuse."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -211,6 +212,18 @@ def test_long_text_is_kept_whole() -> None:
     assert read_one(one(k=text), Field("span", "k")) == (Kind.STRING, text)
     broken = one(k="a" * 50_000).SerializeToString().replace(b"aaaa", b"aa\xe9a", 1)
     assert_agreement(broken)
+
+
+def test_utf8_is_what_python_says() -> None:
+    """Sequences of every length from the bytes at which the standard's table changes."""
+    edges = bytes.fromhex("00 7f 80 8f 90 9f a0 bf c0 c1 c2 df e0 e1 ec ed ee ef f0 f1 f3 f4 f5 ff")
+    tails = bytes.fromhex("7f 80 8f 90 9f a0 bf c0")
+    for lead in itertools.product(edges, edges):
+        for tail in ((), *itertools.product(tails, repeat=1), *itertools.product(tails, repeat=2)):
+            text = bytes((*lead, *tail))
+            data = np.frombuffer(text, np.uint8)
+            expected = text.decode(errors="ignore").encode() == text
+            assert _kernel.is_utf8(data, 0, len(text)) == expected, text
 
 
 def test_distinct_strings_of_many_rows() -> None:
