@@ -3,14 +3,11 @@
 Everything runs on loopback ports and in a temporary directory, and is gone afterwards.
 """
 
-import json
 import math
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -18,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dataflows.demo_board import Board
+from dataflows.demo_outcome import Outcome
 from dataflows.demo_sender import Sender
 from dataflows.demo_servers import Server, start_alertmanager, start_prometheus
 from dataflows.demo_signals import Interrupted, Signals
@@ -28,7 +26,6 @@ from dataflows.live import Engine, StartError
 from dataflows.settings import Settings
 from dataflows.view import Scene, clock_text
 from engine.log import configure
-from slo.rendering import render
 
 SLOS = Path(__file__).with_name("demo.yaml")
 LEAST_SECONDS = 15.0
@@ -36,41 +33,6 @@ INCIDENT_AFTER = 10.0
 STEP_SECONDS = 0.25
 # The engine may have kernels to compile before it decides on the history.
 CATCH_UP_SECONDS = 180.0
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What the demo prints with `--json`.
-
-    Attributes:
-        incident_start: Unix seconds, None when it did not get so far.
-        page_at: Unix seconds at which Alertmanager first listed the page; without Alertmanager,
-            when the engine decided on it.
-        page_alert: the page's labels; empty without a page.
-        top_slice: the attributes that the page names as burning; empty without a page.
-        alertmanager: there was one.
-        spans: accepted by the receiver.
-    """
-
-    incident_start: float | None = None
-    page_at: float | None = None
-    page_alert: dict[str, str] = field(default_factory=dict)
-    top_slice: dict[str, str] = field(default_factory=dict)
-    alertmanager: bool = False
-    spans: int = 0
-
-    def as_json(self) -> str:
-        """One JSON object on one line."""
-        return json.dumps(
-            {
-                "incident_start": _moment(self.incident_start),
-                "page_at": _moment(self.page_at),
-                "page_alert": self.page_alert,
-                "top_slice": self.top_slice,
-                "alertmanager": self.alertmanager,
-                "spans": self.spans,
-            }
-        )
 
 
 def run_demo(
@@ -113,7 +75,7 @@ def run_demo(
         if seconds is not None:
             out.print("interrupted; everything the demo started is stopped")
             return 128 + interrupted.number
-    _say(out, demo.summary())
+    _say(out, demo.outcome.summary())
     if as_json:
         click.echo(demo.outcome.as_json())
     return 0 if demo.outcome.page_at is not None or seconds is None else 1
@@ -129,13 +91,6 @@ def _check(seconds: float | None, seed: int, *, as_json: bool) -> None:
             f"--seconds {seconds:g} is too short for a page to come; "
             f"write {LEAST_SECONDS:g} or more"
         )
-
-
-def _moment(seconds: float | None) -> str | None:
-    """RFC 3339 in UTC."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _say(console: Console, text: str) -> None:
@@ -176,7 +131,8 @@ class _Demo:
             try:
                 self._play(engine, traffic, sender, teller)
             finally:
-                self._conclude(engine, sender)
+                self.outcome.spans = sender.spans
+                self.outcome.conclude(self._board, engine.plan.by_id)
 
     def _start(self, directory: Path, stack: ExitStack) -> Engine:
         say = self._console
@@ -296,28 +252,3 @@ class _Demo:
             time.sleep(STEP_SECONDS)
         if sender.failure is not None:
             raise click.ClickException(str(sender.failure)) from sender.failure
-
-    def _conclude(self, engine: Engine, sender: Sender) -> None:
-        self.outcome.spans = sender.spans
-        page = self._board.page
-        if self._alertmanager is not None:
-            self.outcome.page_at = self._board.listed_at
-            self.outcome.page_alert = self._board.listed or {}
-        elif page is not None:
-            self.outcome.page_at = page.starts_at
-            objective = engine.plan.by_id[page.series.objective]
-            self.outcome.page_alert = render(page, objective).labels
-        if self.outcome.page_at is not None:
-            self.outcome.top_slice = self._board.top_slice
-
-    def summary(self) -> str:
-        """How it went, in a line."""
-        outcome = self.outcome
-        if outcome.page_at is None or outcome.incident_start is None:
-            return f"stopped after {outcome.spans:,} spans; no page was seen"
-        after = outcome.page_at - outcome.incident_start
-        named = " ".join(f"{name}={value}" for name, value in outcome.top_slice.items())
-        return (
-            f"stopped after {outcome.spans:,} spans; the page came {after:.1f} s after the "
-            f"incident's start and named {named}"
-        )
