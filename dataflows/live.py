@@ -6,15 +6,16 @@ Bytewax's flags (`-w`, `-i`/`-a`, `-r`) and takes the settings from the environm
 """
 
 import fcntl
+import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from types import FrameType
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import click
 from bytewax.dataflow import Dataflow
@@ -35,6 +36,7 @@ from engine.spans import is_cached, warm_up
 from engine.spool import Spool, SpoolUnavailable
 from engine.spool_source import SpoolSource
 from slo.decision import Decision
+from slo.model import Objective
 from slo.plan import Plan
 
 # Bytewax fixes the number of recovery partitions for good: as many workers may ever take part.
@@ -74,8 +76,10 @@ class Engine:
             raise StartError("the SLO files have problems:\n" + "\n".join(map(str, loaded.problems)))
         if not loaded.objectives:
             raise StartError("the SLO files hold no SLO; add one under `slos:`")
+        _prepare(settings)
         self.plan = Plan(
             loaded.objectives,
+            watched_since=_watched_since(settings, loaded.objectives),
             shards=settings.shards,
             series_limit=settings.series_limit,
             stale_after=settings.stale_after,
@@ -166,7 +170,6 @@ class Engine:
             shared: other processes of a cluster may use the data directory: the first of them has the
                 spool and the receivers, the others only serve their share of `/metrics`.
         """
-        _prepare(self.settings)
         _compile()
         try:
             self._data_lock = _lock(self.settings)
@@ -270,6 +273,31 @@ def _prepare(settings: Settings) -> None:
             f"the data directory {settings.data_dir} was made with --shards {made_with}, and keeps "
             f"them; run with that, or name another with --data-dir"
         )
+
+
+def _watched_since(settings: Settings, objectives: Iterable[Objective]) -> dict[str, int]:
+    """Since when each objective, as it counts now, has been watched; kept beside the spool.
+
+    The recovery store knows it too, but not before its first snapshot.
+    """
+    path = settings.data_dir / "watched.json"
+    now = time.time_ns()
+    known: dict[str, dict[str, Any]] = {}
+    try:
+        if path.exists():
+            known = json.loads(path.read_text())
+        watched = {
+            o.id: known[o.id]
+            if known.get(o.id, {}).get("generation") == o.generation
+            else {"generation": o.generation, "since_ns": now}
+            for o in objectives
+        }
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(watched, indent=1))
+        fresh.replace(path)
+    except (OSError, ValueError) as error:
+        raise StartError(f"{path} can't be used ({error}); make it writable or remove it") from error
+    return {objective: entry["since_ns"] for objective, entry in watched.items()}
 
 
 def _lock(settings: Settings) -> IO[str]:

@@ -29,6 +29,7 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
             plan.series_limit,
             plan.shard_limit,
             plan.stale_after,
+            plan.watched_since,
         )
         if resume is not None:
             self.intake.restore(pickle.loads(resume))  # noqa: S301  our own recovery store

@@ -1,5 +1,6 @@
 """What a set of objectives asks of the flow: which windows at which level, and how far back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from slo.model import Objective, RollingWindow
@@ -19,6 +20,8 @@ class Plan:
         series_limit: series of one objective; the rest share an overflow series a shard.
         stale_after: seconds without arrivals of a signal after which its alerts freeze.
         skew: seconds that an event may be ahead of its arrival.
+        watched_since: Unix nanoseconds since which an objective's telemetry would have reached us, by
+            id; where it is not said, since the first arrival.
         windows: seconds of the windows of each level, ascending.
     """
 
@@ -27,6 +30,7 @@ class Plan:
     series_limit: int = 10_000
     stale_after: float = 300.0
     skew: float = 30.0
+    watched_since: Mapping[str, int] = field(default_factory=dict)
     windows: tuple[tuple[int, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:

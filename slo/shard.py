@@ -175,6 +175,7 @@ class Intake:
         series_limit: series an objective may have in all before the rest share one.
         shard_limit: the same in this shard alone, for objectives that are spread over shards.
         stale_after: seconds without any arrival after which a backtest stops deciding between data.
+        watched_since: see `slo.plan.Plan`.
     """
 
     def __init__(
@@ -185,7 +186,9 @@ class Intake:
         series_limit: int,
         shard_limit: int,
         stale_after: float,
+        watched_since: Mapping[str, int],
     ) -> None:
+        self.watched_since = watched_since
         self.objectives = objectives
         self.generations = {o.id: o.generation for o in objectives.values()}
         self.level = level
@@ -242,7 +245,7 @@ class Intake:
         self.shard = deposit.shard
         if not self.watching:
             self.watching = True
-            self.increments.watch(self.generations, int(deposit.clock * 1e9))
+            self._watch(int(deposit.clock * 1e9))
         if deposit.exact and self.clock:
             yield from self._between(deposit.clock)
         self.clock = max(self.clock, deposit.clock)
@@ -255,6 +258,14 @@ class Intake:
         if deposit.points:
             entries = entries.also(self._increments(deposit.points))
         yield self._update(deposit.live, onward, self._events(entries), deposit.tallies)
+
+    def _watch(self, first_arrival_ns: int) -> None:
+        """Tell the increments since when each objective is watched; those of a snapshot know."""
+        since = {o: self.watched_since.get(o, first_arrival_ns) for o in self.generations}
+        named: dict[str, str] = {}
+        for moment in sorted(set(since.values())):
+            named |= {o: self.generations[o] for o, at in since.items() if at == moment}
+            self.increments.watch(named, moment)
 
     def _between(self, until: float) -> Iterator[Update]:
         """Decide at each edge before `until` at which a window changes, while the source is not stale."""

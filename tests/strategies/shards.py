@@ -24,6 +24,7 @@ class Shard:
             plan.series_limit,
             plan.shard_limit,
             plan.stale_after,
+            plan.watched_since,
         )
         self.coarse = [Coarse(n, plan.level(n)) for n in range(1, len(GRANULARITIES))]
         self.decider = Decider(plan.by_id, plan.windows, plan.stale_after)
