@@ -151,7 +151,7 @@ def _objects(body: bytes) -> list[_Span]:
                         values["gen_ai.operation.name"].string_value,
                         values["gen_ai.request.model"].string_value,
                         values["tenant.id"].string_value,
-                        span.status.code == 2,  # noqa: PLR2004
+                        span.status.code == 2,
                         (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
                         values["gen_ai.response.time_to_first_chunk"].double_value,
                         span.end_time_unix_nano,

@@ -10,7 +10,7 @@ MODELS = ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5", "gemini-2.5-pro", "llama
 TENANTS = tuple(f"tenant-{n:02}" for n in range(20))
 
 
-def _attribute(key: str, value: str | int | float) -> KeyValue:
+def _attribute(key: str, value: str | float) -> KeyValue:
     if isinstance(value, str):
         return KeyValue(key=key, value=AnyValue(string_value=value))
     if isinstance(value, int):

@@ -1,0 +1,1 @@
+"""The wiring: the Bytewax flow, what runs it live or over recordings, and the command line."""

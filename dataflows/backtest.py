@@ -185,7 +185,7 @@ class _RecordingPartition(StatelessSourcePartition[Arrivals]):
                 batch.append(arrivals)
                 if len(batch) >= ARRIVALS_PER_BATCH:
                     return batch
-        except Exception as failure:  # noqa: BLE001  raised again by `run`, without Bytewax's wrapping
+        except Exception as failure:
             self.recording.failure = failure
             raise StopIteration from failure
         if not batch:

@@ -1,7 +1,8 @@
 """The dataflow: from payloads to decisions, as a list of named steps.
 
     arrivals -> measure -> intake -> window_30s -> window_2m -> window_15m -> window_2h
-                              \\__________\\____________\\___________\\____________\\-> decide -> publish
+                              |          |            |            |             |
+                              +----------+------------+------------+-------------+-> decide -> publish
 
 Everything from `intake` on is keyed by virtual shard. Live and in a backtest it is the same flow; only
 the source and the sink differ.

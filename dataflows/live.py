@@ -73,7 +73,9 @@ class Engine:
         self.on_decision = on_decision
         loaded = load_paths(settings.slos)
         if loaded.problems:
-            raise StartError("the SLO files have problems:\n" + "\n".join(map(str, loaded.problems)))
+            raise StartError(
+                "the SLO files have problems:\n" + "\n".join(map(str, loaded.problems))
+            )
         if not loaded.objectives:
             raise StartError("the SLO files hold no SLO; add one under `slos:`")
         _prepare(settings)
@@ -114,9 +116,7 @@ class Engine:
     def flow(self) -> Dataflow:
         """The dataflow over what `open` has opened."""
         self._source = SpoolSource(self.spool, self._stopping.is_set)
-        return build(
-            self.plan, self._source, Publish(self._publisher), self._measurer, spread=True
-        )
+        return build(self.plan, self._source, Publish(self._publisher), self._measurer, spread=True)
 
     def run(self) -> None:
         """Run in this thread until SIGTERM or SIGINT; the last act is a snapshot.
@@ -286,7 +286,7 @@ def _watched_since(settings: Settings, objectives: Iterable[Objective]) -> dict[
     try:
         if path.exists():
             known = json.loads(path.read_text())
-        watched = {
+        watched: dict[str, dict[str, Any]] = {
             o.id: known[o.id]
             if known.get(o.id, {}).get("generation") == o.generation
             else {"generation": o.generation, "since_ns": now}
@@ -296,8 +296,10 @@ def _watched_since(settings: Settings, objectives: Iterable[Objective]) -> dict[
         fresh.write_text(json.dumps(watched, indent=1))
         fresh.replace(path)
     except (OSError, ValueError) as error:
-        raise StartError(f"{path} can't be used ({error}); make it writable or remove it") from error
-    return {objective: entry["since_ns"] for objective, entry in watched.items()}
+        raise StartError(
+            f"{path} can't be used ({error}); make it writable or remove it"
+        ) from error
+    return {objective: int(entry["since_ns"]) for objective, entry in watched.items()}
 
 
 def _lock(settings: Settings) -> IO[str]:
@@ -328,7 +330,8 @@ def _in_cluster() -> bool:
     """Whether Bytewax's runner was told of other processes."""
     flags = ("-i", "-a", "--process-id", "--addresses")
     return any(arg.startswith(flags) for arg in sys.argv[1:]) or any(
-        name in os.environ for name in ("BYTEWAX_ADDRESSES", "BYTEWAX_PROCESS_ID", "BYTEWAX_POD_NAME")
+        name in os.environ
+        for name in ("BYTEWAX_ADDRESSES", "BYTEWAX_PROCESS_ID", "BYTEWAX_POD_NAME")
     )
 
 

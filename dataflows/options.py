@@ -19,15 +19,15 @@ class Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Seconds."""
         if isinstance(value, int | float):
             return float(value)
         try:
-            return float(parse_duration(value))
+            return float(parse_duration(str(value)))
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            raise self.fail(str(error), param, ctx) from error
 
 
 class Size(click.ParamType[int]):
@@ -35,15 +35,20 @@ class Size(click.ParamType[int]):
 
     name = "size"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
         """Bytes."""
         if isinstance(value, int):
             return value
+        text = str(value)
         for unit, factor in _SIZES.items():
-            number = value.removesuffix(unit)
-            if number != value and number.strip().isdigit() and int(number):
+            number = text.removesuffix(unit)
+            if number != text and number.strip().isdigit() and int(number):
                 return int(number) * factor
-        self.fail(f"{value!r} is no size; write a whole number of {', '.join(_SIZES)}", param, ctx)
+        raise self.fail(
+            f"{value!r} is no size; write a whole number of {', '.join(_SIZES)}", param, ctx
+        )
 
 
 class Address(click.ParamType[str]):
@@ -51,7 +56,9 @@ class Address(click.ParamType[str]):
 
     name = "host:port"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         """The address as it was written."""
         host, _, port = str(value).rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
@@ -64,7 +71,9 @@ class Url(click.ParamType[str]):
 
     name = "url"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         """The URL without a slash at its end."""
         if not str(value).startswith(("http://", "https://")):
             self.fail(f"{value!r} is no URL; write such as http://127.0.0.1:9093", param, ctx)

@@ -131,9 +131,11 @@ def _alert_text(alert: Alert, objective: Objective) -> Text:
     until = "still firing" if alert.ends_at is None else f"to {_moment(alert.ends_at)}"
     lines = [
         f"{_name(alert, objective)}: {_moment(alert.starts_at)} {until}",
-        f"{format_duration(alert.short)}/{format_duration(alert.long)} burned at"
-        f" {alert.burn_short:.1f}/{alert.burn_long:.1f}, limit {alert.factor:.4g};"
-        f" budget left {alert.budget_remaining:.1%}",
+        (
+            f"{format_duration(alert.short)}/{format_duration(alert.long)} burned at"
+            f" {alert.burn_short:.1f}/{alert.burn_long:.1f}, limit {alert.factor:.4g};"
+            f" budget left {alert.budget_remaining:.1%}"
+        ),
     ]
     if alert.slices:
         lines.append(f"burning: {slice_text(alert.slices[0])}")

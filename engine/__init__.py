@@ -1,0 +1,1 @@
+"""Machinery: receivers, spool, columns, `/metrics`, Alertmanager; everything that does I/O."""

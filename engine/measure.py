@@ -158,7 +158,8 @@ class Measurer:
             self.apart["no_end_time"] += int((~ended).sum())
         if not due.all():
             self.apart["future"] += int((~due).sum())
-        return ended & due
+        placeable: NDArray[np.bool_] = ended & due
+        return placeable
 
     def _gather(
         self,
@@ -175,12 +176,11 @@ class Measurer:
         tallies: dict[int, list[int]] = {}
         overall: dict[int, list[int]] = {}
         for class_, bucket, bad, total in found:
-            for table, at in (
-                (sums, (grouped.values[class_][:width], bucket)),
-                (tallies, class_),
-                (overall, bucket),
+            for cell in (
+                sums.setdefault((grouped.values[class_][:width], bucket), [0, 0]),
+                tallies.setdefault(class_, [0, 0]),
+                overall.setdefault(bucket, [0, 0]),
             ):
-                cell = table.setdefault(at, [0, 0])  # type: ignore[attr-defined]
                 cell[0] += bad
                 cell[1] += total
         for (group, bucket), (bad, total) in sums.items():

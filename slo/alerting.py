@@ -56,7 +56,7 @@ class Counted(NamedTuple):
 class AlertState:
     """What a recovery snapshot keeps: armed conditions by name, what fires since when, as last told."""
 
-    armed: dict[SeriesKey, frozenset[tuple[str, int, int]]] = field(default_factory=dict)
+    armed: Mapping[SeriesKey, frozenset[tuple[str, int, int]]] = field(default_factory=dict)
     firing: dict[Identity, tuple[float, int]] = field(default_factory=dict)
     now: tuple[Alert, ...] = ()
     built_at: float = -REFRESH

@@ -27,7 +27,10 @@ class Field(NamedTuple):
 
 
 class Kind(IntEnum):
-    """What a row of a column holds; `OTHER` (array, map, bytes, empty value) is present but compares with nothing."""
+    """What a row of a column holds.
+
+    `OTHER` (array, map, bytes, empty value) is present but compares with nothing.
+    """
 
     NIL = 0
     STRING = 1

@@ -22,7 +22,9 @@ def parse_duration(text: str) -> int:
         seconds += int(part[1]) * SECONDS[part[2]]
         position = part.end()
     if position != len(text) or seconds <= 0:
-        raise ValueError(f"{text!r} is no duration; write whole units, such as 30s, 5m, 6h, 30d or 4w")
+        raise ValueError(
+            f"{text!r} is no duration; write whole units, such as 30s, 5m, 6h, 30d or 4w"
+        )
     return seconds
 
 

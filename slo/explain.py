@@ -3,8 +3,9 @@
 For every combination of the explained dimensions the last hour's bad and total counts are kept, in
 six slots of ten minutes. A value's *lift* is its share among the bad events divided by its share
 among all; it counts as over-represented where there is evidence that it fails more often than
-the whole (`slo.evidence`), as one bad event of seven is none. Ranked is by the difference of the two shares (Youden's J), which prefers a slice that
-holds most of the bad and little else: of two slices with the same bad events the narrower wins.
+the whole (`slo.evidence`): one bad event of seven is none. Ranked is by the difference of the two
+shares (Youden's J), which prefers a slice that holds most of the bad and little else: of two slices
+with the same bad events the narrower wins.
 """
 
 from collections import Counter, deque

@@ -25,7 +25,12 @@ class RollingWindow:
 
 @dataclass(frozen=True, slots=True)
 class CalendarWindow:
-    """A window that starts with the current day, week (Monday), month or quarter of `time_zone` (IANA name)."""
+    """A window that starts with the current day, week (Monday), month or quarter.
+
+    Attributes:
+        unit: which of them.
+        time_zone: IANA name of the zone in which it starts.
+    """
 
     unit: CalendarUnit
     time_zone: str
@@ -65,7 +70,12 @@ Sli = SpanSli | CounterSli | HistogramSli
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """Time slices: each `seconds`-long slice with traffic is one event, good when at least `target` of its events are."""
+    """Time slices: each slice with traffic is one event, good when at least `target` of it is.
+
+    Attributes:
+        seconds: length of a slice.
+        target: share of the slice's events that have to be good.
+    """
 
     seconds: int
     target: Fraction

@@ -257,7 +257,7 @@ class Intake:
         entries = self._rows_of(deposit)
         if deposit.points:
             entries = entries.also(self._increments(deposit.points))
-        yield self._update(deposit.live, onward, self._events(entries), deposit.tallies)
+        yield self._update(onward, self._events(entries), deposit.tallies, live=deposit.live)
 
     def _watch(self, first_arrival_ns: int) -> None:
         """Tell the increments since when each objective is watched; those of a snapshot know."""
@@ -284,7 +284,7 @@ class Intake:
             ):
                 self.clock = float(clock)
                 onward = level.advance(clock)
-                yield self._update(True, onward, self._events(Entries.none()), ())  # noqa: FBT003  a backtest is live
+                yield self._update(onward, self._events(Entries.none()), (), live=True)
 
     def _rows_of(self, deposit: Deposit) -> Entries:
         if not len(deposit.entries.rows):
@@ -354,7 +354,12 @@ class Intake:
         return dated
 
     def _update(
-        self, live: bool, onward: Entries | None, entries: Entries, tallies: tuple[Tally, ...]
+        self,
+        onward: Entries | None,
+        entries: Entries,
+        tallies: tuple[Tally, ...],
+        *,
+        live: bool,
     ) -> Update:
         late = self.level.deposit(entries)
         if len(late.rows):

@@ -1,8 +1,8 @@
 """From an application's spans to a page in a real Alertmanager, and back, with restarts between."""
 
 import signal
-import urllib.request
 import time
+import urllib.request
 from datetime import datetime
 
 import pytest
@@ -141,5 +141,5 @@ def _resolved(am: str) -> float:
     return sum(
         float(line.split()[-1])
         for line in text.splitlines()
-        if line.startswith("alertmanager_alerts_received_total{status=\"resolved\"")
+        if line.startswith('alertmanager_alerts_received_total{status="resolved"')
     )

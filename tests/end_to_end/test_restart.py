@@ -132,9 +132,7 @@ def test_counters_of_the_sdk_count_once_over_restarts(tmp_path):
             if round_ == 1:
                 engine.stop(signal.SIGKILL)
                 engine.start()
-        found = eventually(
-            lambda: (c := engine.counts()).get(("requests", "bad")) == bad and c, 20
-        )
+        found = eventually(lambda: (c := engine.counts()).get(("requests", "bad")) == bad and c, 20)
         assert found["requests", "good"] == good
     finally:
         meter.shutdown()

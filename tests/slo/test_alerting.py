@@ -211,7 +211,7 @@ def test_comparison_is_exact(bad, total, threshold, on_the_line):
     found = exceeds(
         np.array([[bad]]), np.array([[total]]), np.array([[float(threshold)]]), [[threshold]]
     )
-    assert found[0, 0] == (total > 0 and bad > threshold * total or (total == 0 and bad > 0))
+    assert found[0, 0] == ((total > 0 and bad > threshold * total) or (total == 0 and bad > 0))
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(1, 99999))
