@@ -47,9 +47,10 @@ class Replica:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"{shown(parsed)} is no Alertmanager address; write http://HOST:PORT")
         self.name = shown(parsed)
-        self.auth = (
-            aiohttp.BasicAuth(parsed.user or "", parsed.password or "") if parsed.user else None
-        )
+        self.headers = {"Content-Type": "application/json"}
+        if parsed.user:
+            credentials = aiohttp.encode_basic_auth(parsed.user, parsed.password or "")
+            self.headers["Authorization"] = credentials
         bare = parsed.with_user(None).with_query(None).with_fragment(None)
         self.endpoint = bare.with_path(f"{bare.path.rstrip('/')}/api/v2/alerts")
         self.progress = Progress({})
@@ -132,7 +133,7 @@ class Sender:
             replica.wake.clear()
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(_Unreachable),
-                wait=wait_exponential_jitter(FIRST_RETRY, LONGEST_RETRY, jitter=0.2),
+                wait=wait_exponential_jitter(multiplier=FIRST_RETRY, max=LONGEST_RETRY, jitter=0.2),
                 before_sleep=lambda state: self._down(replica, state),
             ):
                 with attempt:
@@ -181,10 +182,9 @@ class Sender:
                 for _, item in batch
             ]
         )
-        headers = {"Content-Type": "application/json"}
         try:
             async with self._session.post(
-                replica.endpoint, data=body, headers=headers, auth=replica.auth
+                replica.endpoint, data=body, headers=replica.headers
             ) as answer:
                 return answer.status, (await answer.text(errors="replace"))[:500]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

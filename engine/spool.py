@@ -203,6 +203,9 @@ class Spool:
             if self._closed:
                 future.set_exception(SpoolUnavailable(f"the spool {self.path} is closed"))
                 return future
+            if last <= 0:  # there are no such ids
+                future.set_result(None)
+                return future
             self._delete_to = max(self._delete_to, last)
             self._deleted.append((last, future))
         self._queue.put(None)

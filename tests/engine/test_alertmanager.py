@@ -1,0 +1,477 @@
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from engine import _outbox
+from engine import alertmanager as module
+from engine._outbox import Outbox, Progress, payload
+from engine.alertmanager import Replica, Sender, shown
+from engine.board import Board, Change, identity
+from engine.book import read_book
+from engine.metrics import EngineMetrics
+from engine.service import Service, ServiceConfig, ServiceError
+from slo.decision import Alert, SeriesKey
+from slo.rendering import alert_labels, group_label_names, render
+from tests.engine.boards import NOW, alert, decision, grouped, objective
+from tests.servers import alertmanager, alerts, eventually, free_port
+
+SINGLE = objective(annotations={"runbook_url": "https://runbooks.example/chat"})
+GROUPED = grouped(
+    labels={"team": "llm"},
+    alert_labels={"page": {"channel": "#page"}},
+    alert_annotations={"page": {"summary": "my own"}},
+)
+S_KEY = SeriesKey(SINGLE.id, (), SINGLE.generation)
+G_KEY = SeriesKey(GROUPED.id, ("m1", "t1"), GROUPED.generation)
+
+
+def rows(*keys: SeriesKey) -> dict[SeriesKey, tuple[int, int]]:
+    return dict.fromkeys(keys, (1, 10))
+
+
+# Rendering
+
+
+def test_labels_are_the_identity_and_nothing_that_changes() -> None:
+    found = alert_labels(alert(G_KEY), GROUPED)
+    assert found == {
+        "alertname": "ChatApiPerModelBurnRate",
+        "severity": "page",
+        "sloth_severity": "page",
+        "sloth_id": "chat-api-per-model",
+        "sloth_service": "chat-api",
+        "sloth_slo": "per-model",
+        "gen_ai_request_model": "m1",
+        "tenant_id": "t1",
+        "team": "llm",
+        "channel": "#page",
+    }
+    changed = replace(
+        alert(G_KEY), starts_at=1.0, burn_short=1.0, budget_remaining=-3.0, slices=(), short=1800
+    )
+    assert alert_labels(changed, GROUPED) == found
+
+
+def test_empty_group_values_are_left_out_and_names_never_clash() -> None:
+    found = alert_labels(alert(G_KEY._replace(group=("m1", ""))), GROUPED)
+    assert "tenant_id" not in found
+    fields = ("severity", "a.b", "a_b", "sloth_id")
+    clash = replace(GROUPED, by=tuple(GROUPED.by[0]._replace(name=name) for name in fields))
+    assert group_label_names(clash) == ("group_severity", "a_b", "a_b_2", "group_sloth_id")
+
+
+def test_the_user_may_name_the_alert_but_not_take_our_labels() -> None:
+    named = objective(labels={"alertname": "Mine", "severity": "none"})
+    found = alert_labels(alert(S_KEY), named)
+    assert (found["alertname"], found["severity"]) == ("Mine", "page")
+
+
+def test_budget_alerts_tell_their_level() -> None:
+    spent = alert(S_KEY, kind="budget", severity="info", consumed=0.8, short=0, long=0)
+    rendered = render(spent, SINGLE)
+    assert rendered.labels["severity"] == "info"
+    assert rendered.labels["consumed"] == "80%"
+    assert "sloth_severity" not in rendered.labels
+    assert rendered.labels["alertname"] == "ChatApiAvailabilityErrorBudget"
+    assert "80%" in rendered.annotations["summary"]
+
+
+def test_annotations_tell_what_burns() -> None:
+    told = render(alert(S_KEY), SINGLE).annotations
+    assert told["slice"] == "span.gen_ai.request.model=m1: 9 of 10 bad, lift 9"
+    assert told["windows"] == "5m, 1h"
+    assert told["budget_remaining"] == "40 %"
+    assert told["exhausted_in"] == "2 h"
+    assert told["errors"] == "timeout (9)"
+    assert told["trace_ids"] == "ab" * 16
+    assert told["runbook_url"] == "https://runbooks.example/chat"
+    assert render(alert(G_KEY), GROUPED).annotations["summary"] == "my own"
+    gone = render(alert(S_KEY, budget_remaining=-0.5, exhausted_in=None, slices=()), SINGLE)
+    assert "slice" not in gone.annotations
+    assert "it is gone" in gone.annotations["description"]
+
+
+def test_times_on_the_wire() -> None:
+    firing = payload(alert(S_KEY), {SINGLE.id: SINGLE}, NOW, "http://engine")
+    assert datetime.fromisoformat(firing["startsAt"]) == datetime.fromtimestamp(NOW, UTC)
+    assert datetime.fromisoformat(firing["endsAt"]) == datetime.fromtimestamp(NOW + 240, UTC)
+    assert firing["generatorURL"] == "http://engine"
+    ended = payload(alert(S_KEY, ends_at=NOW - 5), {SINGLE.id: SINGLE}, NOW, "")
+    assert ended["endsAt"] > ended["startsAt"]  # a clock that was set back
+
+
+# The board
+
+
+def test_changes_are_told_once() -> None:
+    board = Board([SINGLE, GROUPED])
+    changes: list[Change] = []
+    board.subscribe(lambda _change: (_ for _ in ()).throw(RuntimeError("a broken listener")))
+    unsubscribe = board.subscribe(changes.append)
+    board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)], live=False))
+    assert not board.active_alerts()
+    assert board.snapshot().decisions == ()
+    for seconds in range(3):
+        burn = alert(S_KEY, burn_long=20.0 + seconds)
+        board.publish(decision(rows(S_KEY), alerts=[burn], clock=NOW + seconds))
+    assert [a.burn_long for a in board.active_alerts()] == [22.0]
+    over = alert(S_KEY, ends_at=NOW + 9)
+    board.publish(decision(rows(S_KEY), ended=[over], clock=NOW + 9))
+    assert not board.active_alerts()
+    assert [(len(c.fired), [a.ends_at for a in c.ended]) for c in changes] == [
+        (1, []),
+        (0, [NOW + 9]),
+    ]
+    unsubscribe()
+    board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+    assert len(changes) == 2
+
+
+def test_an_alert_in_two_shards_fires_until_both_end_it() -> None:
+    board = Board([GROUPED])
+    changes: list[Change] = []
+    board.subscribe(changes.append)
+    key = G_KEY._replace(group=("otel.metric.overflow",) * 2)
+    board.publish(decision(rows(key), shard="1", alerts=[alert(key)]))
+    board.publish(decision(rows(key), shard="2", alerts=[alert(key, starts_at=NOW + 5)]))
+    assert [a.starts_at for a in board.active_alerts()] == [NOW]
+    board.publish(decision(rows(key), shard="1", clock=NOW + 9))
+    assert [a.starts_at for a in board.active_alerts()] == [NOW]
+    board.publish(decision(rows(key), shard="2", clock=NOW + 10))
+    assert not board.active_alerts()
+    assert [(len(c.fired), len(c.ended)) for c in changes] == [(1, 0), (0, 1)]
+
+
+def test_a_restart_keeps_the_start_of_what_still_fires(tmp_path: Path) -> None:
+    book = tmp_path / "state" / "alerts.json"
+    before = Board([SINGLE, GROUPED], book)
+    before.publish(decision(rows(S_KEY), shard="1", alerts=[alert(S_KEY)]))
+    before.publish(decision(rows(G_KEY), shard="2", alerts=[alert(G_KEY, severity="ticket")]))
+    # Killed here. Until its shard is live again an alert is what it was.
+    after = Board([SINGLE, GROUPED], book)
+    changes: list[Change] = []
+    after.subscribe(changes.append)
+    assert {a.series for a in after.active_alerts()} == {S_KEY, G_KEY}
+    after.publish(decision(rows(S_KEY), shard="1", live=False, clock=NOW - 60))
+    assert len(after.active_alerts()) == 2
+    later = alert(S_KEY, starts_at=NOW + 77)
+    after.publish(decision(rows(S_KEY), shard="1", alerts=[later], clock=NOW + 100))
+    assert not changes
+    assert {a.starts_at for a in after.active_alerts() if a.series == S_KEY} == {NOW}
+    # The other one ended while the engine was down: resolved with its shard's first live decision.
+    after.publish(decision(rows(G_KEY), shard="2", clock=NOW + 101))
+    assert [(a.series, a.starts_at, a.ends_at) for c in changes for a in c.ended] == [
+        (G_KEY, NOW, NOW + 101)
+    ]
+    assert [entry.alert.series for entry in read_book(book)] == [S_KEY]
+
+
+def test_an_alert_of_a_shard_that_never_comes_back_is_ended(tmp_path: Path) -> None:
+    book = tmp_path / "alerts.json"
+    Board([SINGLE], book).publish(decision(rows(S_KEY), shard="old", alerts=[alert(S_KEY)]))
+    now = [0.0]
+    board = Board([SINGLE], book, clock=lambda: now[0])
+    board.publish(decision({}, shard="new"))
+    assert len(board.active_alerts()) == 1
+    now[0] = 301.0
+    board.publish(decision({}, shard="new", clock=NOW + 301))
+    assert not board.active_alerts()
+    assert not read_book(book)
+
+
+def test_alerts_of_objectives_that_are_gone_are_dropped(tmp_path: Path) -> None:
+    book = tmp_path / "alerts.json"
+    Board([SINGLE], book).publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+    board = Board([GROUPED], book)
+    assert not board.active_alerts()
+    board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+    assert not board.active_alerts()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"version":2,"alerts":[]}', '{"version":1,"al'])
+def test_an_unreadable_book_is_set_aside(tmp_path: Path, text: str) -> None:
+    book = tmp_path / "alerts.json"
+    book.write_text(text)
+    assert not Board([SINGLE], book).active_alerts()
+    assert (tmp_path / "alerts.json.unreadable").read_text() == text
+    assert not book.exists()
+
+
+def test_a_book_that_cannot_be_written_does_not_stop_paging(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    failures: list[int] = []
+    changes: list[Change] = []
+    board = Board([SINGLE], None, on_book_failure=lambda: failures.append(1))
+    board.book = blocked / "alerts.json"
+    board.subscribe(changes.append)
+    board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+    assert (len(changes), failures) == (1, [1])
+
+
+# The outbox
+
+
+def test_what_is_due_to_a_replica() -> None:
+    outbox, progress = Outbox(), Progress({})
+    outbox.update([alert(S_KEY)], [], NOW)
+    due = progress.due(outbox, 0.0)
+    progress.accept(due, outbox, 0.0)
+    outbox.update([alert(S_KEY, burn_long=99.0)], [], NOW)
+    assert not progress.due(outbox, 59.9)
+    assert progress.wait(50.0) == pytest.approx(10.0)
+    again = progress.due(outbox, 60.0)
+    assert again[0][1].alert.burn_long == 99.0
+    ended = alert(S_KEY, ends_at=NOW + 61)
+    outbox.update([], [ended], NOW + 61)
+    assert [item.alert for _, item in progress.due(outbox, 61.0)] == [ended]
+    progress.accept(progress.due(outbox, 61.0), outbox, 61.0)
+    assert progress.due(outbox, 122.0), "the end is said again, too"
+    # Firing again replaces the end; long after an end it is forgotten.
+    outbox.update([alert(S_KEY, starts_at=NOW + 99)], [ended], NOW + 99)
+    assert [item.alert.ends_at for item in outbox.items.values()] == [None]
+    outbox.update([], [ended], NOW + 61)
+    outbox.update([], [], NOW + 61 + 901)
+    assert not outbox.items
+    progress.accept([], outbox, 0.0)
+    assert not progress.accepted
+
+
+# Replicas
+
+
+def test_urls() -> None:
+    replica = Replica("https://user:hunter2@example.org:9093/prefix/")
+    assert str(replica.endpoint) == "https://example.org:9093/prefix/api/v2/alerts"
+    assert "hunter2" not in replica.name
+    assert "user" not in replica.name
+    assert replica.headers["Authorization"] == "Basic dXNlcjpodW50ZXIy"
+    for bad in ("localhost:9093", "", "ftp://x", "http://"):
+        with pytest.raises(ValueError, match="write http://HOST:PORT"):
+            Replica(bad)
+    assert "hunter2" not in shown(URL("x:hunter2@y"))
+    with pytest.raises(ServiceError, match="--alertmanager"):
+        Service.start(ServiceConfig(Board([]), alertmanagers=("nonsense",)))
+
+
+class Picky:
+    """An Alertmanager that refuses every batch with a certain alert, or answers as told."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.accepted: list[dict[str, Any]] = []
+        self.requests: list[web.Request] = []
+
+    async def post(self, request: web.Request) -> web.Response:
+        self.requests.append(request)
+        batch = json.loads(await request.read())
+        if self.status != 200:
+            return web.Response(status=self.status, text="told so")
+        if any(posted["labels"]["sloth_slo"] == "poison" for posted in batch):
+            return web.Response(status=400, text="bad label")
+        self.accepted += batch
+        return web.Response()
+
+
+async def _with_picky(work: Any) -> None:
+    picky = Picky()
+    app = web.Application()
+    app.router.add_post("/am/api/v2/alerts", picky.post)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        await work(picky, f"http://u:p@127.0.0.1:{runner.addresses[0][1]}/am")
+    finally:
+        await runner.cleanup()
+
+
+async def _until(true: Any, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - what is waited for knows no events
+            await asyncio.sleep(0.01)
+
+
+def test_one_bad_alert_does_not_poison_the_batch() -> None:
+    poison = objective("poison")
+    key = SeriesKey(poison.id, ())
+
+    async def work(picky: Picky, url: str) -> None:
+        board, metrics = Board([SINGLE, poison, GROUPED]), EngineMetrics()
+        board.publish(
+            decision(rows(S_KEY, key, G_KEY), alerts=[alert(S_KEY), alert(key), alert(G_KEY)])
+        )
+        sender = Sender([url], board, metrics)
+        await sender.start()
+        await _until(lambda: len(picky.accepted) == 2)
+        assert {a["labels"]["sloth_slo"] for a in picky.accepted} == {"availability", "per-model"}
+        await asyncio.sleep(0.1)
+        assert len(picky.requests) == 4, "the bad one is not tried again at once"
+        name = sender.replicas[0].name
+        assert (
+            metrics.registry.get_sample_value(
+                "burnline_alertmanager_refused_alerts_total", {"replica": name}
+            )
+            == 1
+        )
+        assert picky.requests[0].headers["Authorization"] == "Basic dTpw"
+        await sender.stop()
+
+    asyncio.run(_with_picky(work))
+
+
+def test_errors_are_tried_again_with_the_newest_state() -> None:
+    async def work(picky: Picky, url: str) -> None:
+        board, metrics = Board([SINGLE]), EngineMetrics()
+        picky.status = 503
+        sender = Sender([url], board, metrics)
+        await sender.start()
+        board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+        await _until(lambda: len(picky.requests) >= 2)
+        end = time.time()
+        board.publish(decision(rows(S_KEY), clock=end))
+        picky.status = 200
+        await _until(lambda: picky.accepted)
+        await asyncio.sleep(0.05)
+        assert len(picky.accepted) == 1, "the end alone: the latest state wins"
+        assert datetime.fromisoformat(picky.accepted[0]["endsAt"]).timestamp() == pytest.approx(end)
+        await sender.stop()
+
+    asyncio.run(_with_picky(work))
+
+
+def test_stopping_sends_what_is_due_and_resolves_nothing() -> None:
+    async def work(picky: Picky, url: str) -> None:
+        board = Board([SINGLE])
+        sender = Sender([url, f"http://127.0.0.1:{free_port()}"], board, EngineMetrics())
+        await sender.start()
+        board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY, starts_at=time.time())]))
+        await sender.stop()
+        assert len(picky.accepted) == 1
+        assert datetime.fromisoformat(picky.accepted[0]["endsAt"]).timestamp() > time.time() + 200
+
+    asyncio.run(_with_picky(work))
+
+
+# Real servers
+
+
+@pytest.fixture
+def shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_outbox, "RESEND_SECONDS", 0.5)
+    monkeypatch.setattr(module, "LONGEST_RETRY", 0.5)
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board([SINGLE, GROUPED])
+
+
+def serve(board: Board, *urls: str) -> Iterator[Service]:
+    service = Service.start(
+        ServiceConfig(
+            board,
+            otlp_grpc=None,
+            otlp_http=None,
+            listen=None,
+            alertmanagers=urls,
+            external_url="http://burnline.example",
+        )
+    )
+    yield service
+    service.stop()
+
+
+def listed(url: str, slo: str) -> list[dict[str, Any]]:
+    return [a for a in alerts(url) if a["labels"]["sloth_slo"] == slo]
+
+
+@pytest.mark.servers
+@pytest.mark.usefixtures("shortened")
+def test_a_real_alertmanager_keeps_one_alert_and_resolves_it(board: Board, tmp_path: Path) -> None:
+    began = time.time() - 1
+    burn: Alert = alert(G_KEY, starts_at=began)
+    with alertmanager(tmp_path) as url:
+        running = serve(board, url)
+        next(running)
+        board.publish(decision(rows(G_KEY), alerts=[burn]))
+        [found] = eventually(lambda: listed(url, "per-model"))
+        assert found["labels"] == alert_labels(burn, GROUPED)
+        assert found["annotations"]["slice"].startswith("span.gen_ai.request.model=m1")
+        assert found["generatorURL"] == "http://burnline.example"
+        assert datetime.fromisoformat(found["startsAt"]).timestamp() == pytest.approx(
+            began, abs=1e-3
+        )
+        first = found["updatedAt"]
+        # Figures change; sent again it is still the one alert, with the new figures.
+        board.publish(decision(rows(G_KEY), alerts=[replace(burn, burn_long=7.0)]))
+        eventually(lambda: listed(url, "per-model")[0]["annotations"]["burn_long"] == "7")
+        [again] = listed(url, "per-model")
+        assert again["fingerprint"] == found["fingerprint"]
+        assert again["startsAt"] == found["startsAt"]
+        assert again["updatedAt"] > first
+        board.publish(
+            decision(rows(G_KEY), ended=[replace(burn, ends_at=time.time())], clock=time.time())
+        )
+        eventually(lambda: not listed(url, "per-model"))
+        list(running)
+
+
+@pytest.mark.servers
+@pytest.mark.usefixtures("shortened")
+def test_a_replica_that_is_down_delays_nobody_and_catches_up(board: Board, tmp_path: Path) -> None:
+    late_port = free_port()
+    (tmp_path / "late").mkdir()
+    with alertmanager(tmp_path) as url:
+        running = serve(board, f"http://127.0.0.1:{late_port}", url)
+        next(running)
+        published = time.monotonic()
+        board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY, starts_at=time.time())]))
+        eventually(lambda: listed(url, "availability"))
+        assert time.monotonic() - published < 1.0
+        time.sleep(1.0)
+        with alertmanager(tmp_path / "late", late_port) as late:
+            eventually(lambda: listed(late, "availability"), 5)
+            # Each is told of the end, too.
+            board.publish(decision(rows(S_KEY), clock=time.time()))
+            eventually(lambda: not listed(late, "availability") and not listed(url, "availability"))
+        list(running)
+
+
+@pytest.mark.servers
+@pytest.mark.usefixtures("shortened")
+def test_a_restart_neither_resolves_nor_doubles(tmp_path: Path) -> None:
+    began = time.time() - 30
+    with alertmanager(tmp_path) as url:
+        for shift in (0.0, 11.0):  # after the restart the flow says another start
+            board = Board([SINGLE], tmp_path / "alerts.json")
+            running = serve(board, url)
+            next(running)
+            if shift:
+                assert len(listed(url, "availability")) == 1
+            board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY, starts_at=began + shift)]))
+            [found] = eventually(lambda: listed(url, "availability"))
+            time.sleep(0.7)
+            list(running)
+            [still] = listed(url, "availability")
+            assert still["startsAt"] == found["startsAt"]
+            assert datetime.fromisoformat(still["startsAt"]).timestamp() == pytest.approx(
+                began, abs=1e-3
+            )
+
+
+def test_identity_is_labels_in_short() -> None:
+    other = alert(S_KEY._replace(generation="changed"), burn_long=1.0)
+    assert identity(alert(S_KEY)) == identity(other)
+    assert alert_labels(alert(S_KEY), SINGLE) == alert_labels(other, SINGLE)
+    spent = [alert(S_KEY, kind="budget", severity="info", consumed=c) for c in (0.5, 0.8)]
+    assert identity(spent[0]) != identity(spent[1])
