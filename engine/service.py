@@ -125,6 +125,11 @@ class Service:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        # Connections that are kept alive have tasks that nobody else ends.
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self._loop.close()
 
     def _wait(self, work: Coroutine[Any, Any, None]) -> None:

@@ -11,7 +11,6 @@ Receipt times never go backwards: while the wall clock is behind the last stamp 
 new payloads get that last stamp, also after a restart.
 """
 
-import os
 import queue
 import sqlite3
 import threading
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from engine._spool_store import State, Store, connect, read_state
 from engine.log import log
 
 Signal = Literal["traces", "metrics"]
@@ -30,23 +30,7 @@ SIGNALS: tuple[Signal, ...] = ("traces", "metrics")
 
 GROUP_BYTES = 32 << 20
 GROUP_PAYLOADS = 4096
-DELETE_PAYLOADS = 512
-# Not less than a group, so that deleting keeps up with storing.
-DELETE_BYTES = GROUP_BYTES
 RETRY_SECONDS = 1.0
-PAGE_BYTES = 32768
-CHECKPOINT_BYTES = 64 << 20
-CLOCK_WARNING_NS = 1_000_000_000
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS payload (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, received_ns INTEGER NOT NULL,
-    signal INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS state (
-    one INTEGER PRIMARY KEY CHECK (one = 1), last_id INTEGER NOT NULL, received_ns INTEGER NOT NULL,
-    payloads INTEGER NOT NULL, bytes INTEGER NOT NULL);
-INSERT OR IGNORE INTO state VALUES (1, 0, 0, 0, 0);
-"""
 
 
 class SpoolError(Exception):
@@ -91,16 +75,6 @@ class _Append:
     stored: "Future[int]"
 
 
-@dataclass(slots=True)
-class _State:
-    """The one row of the table `state`."""
-
-    last_id: int
-    received_ns: int
-    payloads: int
-    bytes: int
-
-
 class Spool:
     """A spool at a path.
 
@@ -130,15 +104,14 @@ class Spool:
         self._lock = threading.Lock()
         self._waiting = 0
         self._closed = False
-        self._clock_held = False
         self._delete_to = 0
         self._deleted: list[tuple[int, Future[None]]] = []
         self._read_lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._write: sqlite3.Connection | None = self._prepare()
-            self._state = _read_state(self._write)
-            self._reader = _connect(self.path)
+            self._store: Store | None = Store(self.path, now_ns)
+            self._state = read_state(self._store.connection)
+            self._reader = connect(self.path)
         except (sqlite3.Error, OSError) as error:
             raise SpoolUnavailable(
                 f"the spool {self.path} can't be opened: {error}; check that its directory is "
@@ -237,37 +210,19 @@ class Spool:
             (after_id, limit),
         )
 
-    def _current(self) -> _State:
+    def _current(self) -> State:
         # Another process may write the same spool, so the row counts, not what this one remembers.
         with self._read_lock:
-            return self._state if self._closed else _read_state(self._reader)
-
-    def _prepare(self) -> sqlite3.Connection:
-        fresh = not self.path.exists()
-        connection = _connect(self.path)
-        if fresh:
-            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_BYTES // PAGE_BYTES}")
-        connection.execute(f"PRAGMA journal_size_limit = {2 * CHECKPOINT_BYTES}")
-        connection.executescript(_SCHEMA)
-        if fresh:  # the file's name must survive a power cut, too
-            directory = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
-        return connection
+            return self._state if self._closed else read_state(self._reader)
 
     def _run(self) -> None:
         while True:
             group = self._next_group()
-            self._store(group)
+            self._settle(group)
             if self._closed and self._queue.empty():
                 break
-        if self._write is not None:
-            self._write.close()
+        if self._store is not None:
+            self._store.close()
         with self._lock:
             left, self._deleted = self._deleted, []
         for _, future in left:
@@ -289,82 +244,36 @@ class Spool:
         except queue.Empty:
             return group
 
-    def _store(self, group: list[_Append]) -> None:
+    def _settle(self, group: list[_Append]) -> None:
+        """Store a group and tell those who wait."""
         if not group and not self._delete_to:
             return
+        size = sum(len(item.body) for item in group)
         try:
-            ids = self._commit(group)
+            ids = self._commit(group, size)
         except Exception as error:  # noqa: BLE001 - told to those who wait; the thread must go on
             self._recover(error)
+            with self._lock:
+                self._waiting -= size
             problem = _problem(self.path, error)
-            self._settle(group)
             for item in group:
                 item.stored.set_exception(problem)
             return
-        self._settle(group)
         for item, id_ in zip(group, ids, strict=True):
             item.stored.set_result(id_)
         self._report_deleted()
 
-    def _settle(self, group: list[_Append]) -> None:
+    def _commit(self, group: list[_Append], size: int) -> range:
+        if self._store is None:
+            self._store = Store(self.path, self._now_ns)
+        target = self._delete_to
+        done = self._store.commit([(item.signal, item.body) for item in group], target)
         with self._lock:
-            self._waiting -= sum(len(item.body) for item in group)
-
-    def _commit(self, group: list[_Append]) -> list[int]:
-        connection = self._write
-        if connection is None:
-            connection = self._write = self._prepare()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            state = _read_state(connection)
-            target = self._delete_to
-            deleted = self._delete(connection, state, target)
-            ids: list[int] = []
-            if group:
-                state.received_ns = self._stamp(state.received_ns)
-                ids = list(range(state.last_id + 1, state.last_id + 1 + len(group)))
-                connection.executemany(
-                    "INSERT INTO payload VALUES (?, ?, ?, ?)",
-                    [
-                        (id_, state.received_ns, item.signal, item.body)
-                        for id_, item in zip(ids, group, strict=True)
-                    ],
-                )
-                state.last_id = ids[-1]
-                state.payloads += len(group)
-                state.bytes += sum(len(item.body) for item in group)
-            connection.execute(
-                "UPDATE state SET last_id = ?, received_ns = ?, payloads = ?, bytes = ?",
-                (state.last_id, state.received_ns, state.payloads, state.bytes),
-            )
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        with self._lock:
-            self._state = state
-            if deleted and self._delete_to == target:
+            self._state = done.state
+            self._waiting -= size
+            if done.deleted and self._delete_to == target:
                 self._delete_to = 0
-        return ids
-
-    def _delete(self, connection: sqlite3.Connection, state: _State, target: int) -> bool:
-        """Delete a piece of what may go; True when nothing of it is left."""
-        if not target:
-            return False
-        rows = connection.execute(
-            "SELECT id, length(body) FROM payload WHERE id <= ? ORDER BY id LIMIT ?",
-            (target, DELETE_PAYLOADS),
-        ).fetchall()
-        last = size = count = 0
-        for id_, length in rows:
-            if count and size + length > DELETE_BYTES:
-                break
-            last, size, count = id_, size + length, count + 1
-        connection.execute("DELETE FROM payload WHERE id <= ?", (last,))
-        state.payloads -= count
-        state.bytes -= size
-        return count == len(rows) and count < DELETE_PAYLOADS
+        return done.ids
 
     def _report_deleted(self) -> None:
         with self._lock:
@@ -375,32 +284,12 @@ class Spool:
         for _, future in done:
             future.set_result(None)
 
-    def _stamp(self, last_ns: int) -> int:
-        now = self._now_ns()
-        held = last_ns - now > CLOCK_WARNING_NS
-        if held and not self._clock_held:
-            log.warning(
-                "the clock was set back; payloads get the last time of receipt until it is reached",
-                behind_seconds=(last_ns - now) / 1e9,
-            )
-        self._clock_held = held
-        return max(now, last_ns)
-
     def _recover(self, error: Exception) -> None:
         """Make the next try a fresh one; what was to be deleted still is."""
         log.error("the spool could not be written", path=str(self.path), error=str(error))
-        connection, self._write = self._write, None
-        if connection is not None:
-            connection.close()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-
-
-def _read_state(connection: sqlite3.Connection) -> _State:
-    row = connection.execute("SELECT last_id, received_ns, payloads, bytes FROM state").fetchone()
-    return _State(*row)
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
 
 
 def _problem(path: Path, error: Exception) -> SpoolError:

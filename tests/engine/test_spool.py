@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import spool as module
+from engine import _spool_store as store
 from engine.spool import Spool, SpoolFull, SpoolUnavailable
 
 WAIT = 20
@@ -65,8 +65,8 @@ def test_reading_is_bounded_but_gives_at_least_one(spool: Spool) -> None:
 def test_deleting_frees_room_in_bounded_pieces(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "DELETE_PAYLOADS", 7)
-    monkeypatch.setattr(module, "DELETE_BYTES", 350)
+    monkeypatch.setattr(store, "DELETE_PAYLOADS", 7)
+    monkeypatch.setattr(store, "DELETE_BYTES", 350)
     for future in [spool.append("traces", b"x" * 100) for _ in range(50)]:
         future.result(WAIT)
     spool.delete_through(30).result(WAIT)
@@ -97,7 +97,7 @@ def test_a_slow_disk_bounds_what_waits_in_memory(
     spool = Spool(tmp_path / "s.db", max_waiting=1000)
     goes_on = threading.Event()
     commit = spool._commit
-    monkeypatch.setattr(spool, "_commit", lambda group: goes_on.wait(WAIT) and commit(group))
+    monkeypatch.setattr(spool, "_commit", lambda *args: goes_on.wait(WAIT) and commit(*args))
     first = [spool.append("traces", b"x" * 400) for _ in range(2)]
     with pytest.raises(SpoolFull, match="wait for the disk"):
         spool.append("traces", b"x" * 400).result(WAIT)
@@ -109,10 +109,10 @@ def test_a_slow_disk_bounds_what_waits_in_memory(
 
 def test_a_full_disk_refuses_that_append_and_recovers(spool: Spool) -> None:
     spool.append("traces", b"before").result(WAIT)
-    assert spool._write is not None
-    pages = spool._write.execute("PRAGMA page_count").fetchone()[0]
+    assert spool._store is not None
+    pages = spool._store.connection.execute("PRAGMA page_count").fetchone()[0]
     # SQLITE_FULL, as from a disk without room; the connection made afterwards knows no such limit.
-    spool._write.execute(f"PRAGMA max_page_count = {pages + 2}")
+    spool._store.connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(SpoolFull, match="disk"):
         spool.append("traces", b"x" * (1 << 20)).result(WAIT)
     assert spool.append("traces", b"after").result(WAIT) == 2
@@ -186,7 +186,7 @@ def test_a_commit_shares_one_receipt_time(tmp_path: Path, monkeypatch: pytest.Mo
     spool = Spool(tmp_path / "s.db", now_ns=lambda: next(counter))
     goes_on = threading.Event()
     commit = spool._commit
-    monkeypatch.setattr(spool, "_commit", lambda group: goes_on.wait(WAIT) and commit(group))
+    monkeypatch.setattr(spool, "_commit", lambda *args: goes_on.wait(WAIT) and commit(*args))
     futures = [spool.append("traces", b"") for _ in range(20)]
     time.sleep(0.05)
     goes_on.set()
