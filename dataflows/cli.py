@@ -121,7 +121,7 @@ def backtest(
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the made-up parts.")
 def demo(seconds: float | None, traffic: Path | None, seed: int, *, as_json: bool) -> None:
     """Run the main job on made-up traffic in which one model starts failing for one tenant."""
-    from dataflows.demo import run_demo  # noqa: PLC0415
+    from dataflows.demo.run import run_demo  # noqa: PLC0415
 
     sys.exit(run_demo(seconds=seconds, as_json=as_json, traffic=traffic, seed=seed))
 

@@ -156,6 +156,11 @@ class Engine:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What the flow's thread failed with, if it did."""
+        return self._failure
+
     def caught_up(self) -> bool:
         """Whether everything received has been decided on."""
         if self.spool is None or self._source is None or self._source.partition is None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dataflows.demo_board import PAGED, find_page
-from dataflows.demo_servers import Server, answers, free_port, start_alertmanager, start_prometheus
-from dataflows.demo_signals import Interrupted, Signals
+from dataflows.demo.board import PAGED, find_page
+from dataflows.demo.servers import Server, answers, free_port, start_alertmanager, start_prometheus
+from dataflows.demo.signals import Interrupted, Signals
 
 servers = pytest.mark.servers
 have_servers = pytest.mark.skipif(
@@ -61,7 +61,7 @@ def test_a_program_that_does_not_work_is_no_server_but_a_reason(tmp_path, monkey
 
 
 def test_stop_ends_the_whole_group_even_one_that_ignores_sigterm(tmp_path, monkeypatch):
-    monkeypatch.setattr("dataflows.demo_servers.STOP_SECONDS", 0.3)
+    monkeypatch.setattr("dataflows.demo.servers.STOP_SECONDS", 0.3)
     script = (
         "import signal, subprocess, time, sys\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"

@@ -14,20 +14,20 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from dataflows.demo_board import Board
-from dataflows.demo_outcome import Outcome
-from dataflows.demo_sender import Sender
-from dataflows.demo_servers import Server, start_alertmanager, start_prometheus
-from dataflows.demo_signals import Interrupted, Signals
-from dataflows.demo_tellers import LineTeller, LiveTeller, Teller
-from dataflows.demo_trace import Trace, TrafficError, read_trace, table_trace
-from dataflows.demo_traffic import ERRORS, Incident, Traffic
+from dataflows.demo.board import Board
+from dataflows.demo.outcome import Outcome
+from dataflows.demo.sender import Sender
+from dataflows.demo.servers import Server, start_alertmanager, start_prometheus
+from dataflows.demo.signals import Interrupted, Signals
+from dataflows.demo.tellers import LineTeller, LiveTeller, Teller
+from dataflows.demo.trace import Trace, TrafficError, read_trace, table_trace
+from dataflows.demo.traffic import ERRORS, Incident, Traffic
+from dataflows.demo.view import Scene, clock_text
 from dataflows.live import Engine, StartError
 from dataflows.settings import Settings
-from dataflows.view import Scene, clock_text
 from engine.log import configure
 
-SLOS = Path(__file__).with_name("demo.yaml")
+SLOS = Path(__file__).with_name("slos.yaml")
 LEAST_SECONDS = 15.0
 INCIDENT_AFTER = 10.0
 STEP_SECONDS = 0.25
@@ -111,6 +111,7 @@ class _Demo:
         self._links: list[tuple[str, str]] = []
         self._story = ""
         self._alertmanager: Server | None = None
+        self._engine: Engine | None = None
 
     def run(self, signals: Signals) -> None:
         """Start everything, play the story, stop everything."""
@@ -119,7 +120,7 @@ class _Demo:
             directory = Path(stack.enter_context(made))
             configure(stack.enter_context((directory / "engine.log").open("w")), json=False)
             stack.callback(configure)
-            engine = self._start(directory, stack)
+            engine = self._engine = self._start(directory, stack)
             history_end = time.time()
             traffic = Traffic(self._trace, self._seed, history_end)
             sender = Sender(engine.addresses.otlp_http, traffic, history_end)
@@ -233,6 +234,9 @@ class _Demo:
     ) -> None:
         """Keep telling, and asking Alertmanager, until it is over."""
         while not over():
+            if self._engine is not None and self._engine.failure is not None:
+                failure = self._engine.failure
+                raise click.ClickException(f"the engine failed: {failure}") from failure
             if sender.failure is not None:
                 raise click.ClickException(str(sender.failure)) from sender.failure
             if self._alertmanager is not None:

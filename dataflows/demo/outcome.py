@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-from dataflows.demo_board import Board
+from dataflows.demo.board import Board
+from dataflows.reporting import rfc3339
 from slo.model import Objective
 from slo.rendering import render
 
@@ -35,8 +35,8 @@ class Outcome:
         """One JSON object on one line."""
         return json.dumps(
             {
-                "incident_start": _moment(self.incident_start),
-                "page_at": _moment(self.page_at),
+                "incident_start": rfc3339(self.incident_start),
+                "page_at": rfc3339(self.page_at),
                 "page_alert": self.page_alert,
                 "top_slice": self.top_slice,
                 "alertmanager": self.alertmanager,
@@ -66,10 +66,3 @@ class Outcome:
             f"stopped after {self.spans:,} spans; the page came {after:.1f} s after the "
             f"incident's start and named {named}"
         )
-
-
-def _moment(seconds: float | None) -> str | None:
-    """RFC 3339 in UTC."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

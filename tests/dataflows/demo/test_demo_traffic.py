@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from dataflows.demo_otlp import request
-from dataflows.demo_trace import Trace, table_trace
-from dataflows.demo_traffic import MODELS, TENANTS, Calls, Incident, Traffic, batches
+from dataflows.demo.otlp import request
+from dataflows.demo.trace import Trace, table_trace
+from dataflows.demo.traffic import MODELS, TENANTS, Calls, Incident, Traffic, batches
 from engine.slo_files import load_paths
 from slo.evidence import evident
 
 NOW = 1_700_000_000.0
-SLOS = Path(__file__).parents[2] / "dataflows" / "demo.yaml"
+SLOS = Path(__file__).parents[3] / "dataflows/demo/slos.yaml"
 
 
 def _trace(offsets, length):

@@ -13,12 +13,12 @@ import click
 import pytest
 from rich.console import Console
 
-from dataflows.demo import run_demo
-from dataflows.demo_board import PAGED, Board
-from dataflows.demo_tellers import LineTeller
-from dataflows.view import Scene
+from dataflows.demo.board import PAGED, Board
+from dataflows.demo.run import run_demo
+from dataflows.demo.tellers import LineTeller
+from dataflows.demo.view import Scene
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECORDED = ROOT.parent / "shared/data/llm-traffic/AzureLLMInferenceTrace_2023_code.csv"
 SLICE = {"span.gen_ai.request.model": "claude-sonnet-4-5", "span.tenant.id": "acme"}
 have_servers = pytest.mark.skipif(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 
-from dataflows.demo_otlp import SERVICE
+from dataflows.demo.otlp import SERVICE
 from slo.decision import Alert, Decision
 
 # The objective whose page the demo is about.

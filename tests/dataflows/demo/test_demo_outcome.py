@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from dataflows.demo_board import PAGED, Board
-from dataflows.demo_outcome import Outcome
+from dataflows.demo.board import PAGED, Board
+from dataflows.demo.outcome import Outcome
 from slo.decision import Alert, Decision, SeriesKey, SliceCount
 from slo.model import Objective, RollingWindow, SpanSli
 from slo.traceql import parse_filter

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflows.demo_trace import (
+from dataflows.demo.trace import (
     ARRIVALS_A_MINUTE,
     INPUT_TOKENS,
     OUTPUT_TOKENS,
@@ -16,7 +16,7 @@ from dataflows.demo_trace import (
 )
 
 RECORDED = (
-    Path(__file__).parents[3] / "shared/data/llm-traffic/AzureLLMInferenceTrace_2023_conv.csv"
+    Path(__file__).parents[4] / "shared/data/llm-traffic/AzureLLMInferenceTrace_2023_conv.csv"
 )
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from dataflows.demo_sender import DeliveryError, Exporter, Sender
-from dataflows.demo_servers import free_port
-from dataflows.demo_trace import Trace, table_trace
-from dataflows.demo_traffic import Incident, Traffic
+from dataflows.demo.sender import DeliveryError, Exporter, Sender
+from dataflows.demo.servers import free_port
+from dataflows.demo.trace import Trace, table_trace
+from dataflows.demo.traffic import Incident, Traffic
 
 OK = (200, {"Content-Type": "application/x-protobuf"}, b"")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dataflows.view import MOST_GROUPS, Scene, show
+from dataflows.demo.view import MOST_GROUPS, Scene, show
 from slo.burn import resolve_tiers
 from slo.columns import Field
 from slo.decision import Alert, Decision, SeriesKey, SliceCount

@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from dataflows.demo_board import Board
-from dataflows.view import Scene, show
+from dataflows.demo.board import Board
+from dataflows.demo.view import Scene, show
 from slo.model import Objective
 
 LINE_SECONDS = 10.0

@@ -6,7 +6,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from dataflows.demo_traffic import EMBEDDER, ERRORS, MODELS, SERVERS, TENANTS, Calls
+from dataflows.demo.traffic import EMBEDDER, ERRORS, MODELS, SERVERS, TENANTS, Calls
 
 SERVICE = "chat-api"
 RESOURCE = {

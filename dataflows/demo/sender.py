@@ -6,8 +6,8 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
-from dataflows.demo_otlp import request
-from dataflows.demo_traffic import Calls, Traffic, batches
+from dataflows.demo.otlp import request
+from dataflows.demo.traffic import Calls, Traffic, batches
 
 FLUSH_SECONDS = 0.5
 PATIENCE = 60.0

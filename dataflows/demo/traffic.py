@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflows.demo_trace import Trace
+from dataflows.demo.trace import Trace
 
 PACE = 40.0
 # Live calls a second that the demo sends at most; a denser trace is slowed down to it.

@@ -1,0 +1,1 @@
+"""`burnline demo`: made-up traffic through a real engine, and what it makes of it."""
