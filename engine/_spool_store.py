@@ -105,6 +105,25 @@ class Store:
             raise
         return Committed(ids, state, deleted)
 
+    def tidy(self, free: int) -> int:
+        """Move the log into the database, where the disk has room for that, and give its own back.
+
+        Args:
+            free: bytes of the disk.
+
+        Returns:
+            Bytes inside the database that can be used again.
+
+        Raises:
+            sqlite3.Error: it can't be done now.
+        """
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        if wal.stat().st_size < free:
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        pages: int = self.connection.execute("PRAGMA freelist_count").fetchone()[0]
+        size: int = self.connection.execute("PRAGMA page_size").fetchone()[0]
+        return pages * size
+
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
@@ -155,6 +174,8 @@ def _open(path: Path) -> sqlite3.Connection:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # Some builds overwrite what is deleted, and so write as much again as was stored.
+        connection.execute("PRAGMA secure_delete = OFF")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_BYTES // PAGE_BYTES}")
         connection.execute(f"PRAGMA journal_size_limit = {2 * CHECKPOINT_BYTES}")
         connection.executescript(_SCHEMA)

@@ -12,6 +12,7 @@ new payloads get that last stamp, also after a restart.
 """
 
 import queue
+import shutil
 import sqlite3
 import threading
 import time
@@ -83,7 +84,10 @@ class Spool:
         max_bytes: payload bytes kept; beyond it appends raise `SpoolFull`. The file grows to
             about this and is not made smaller, as the room is used again.
         max_waiting: bytes of appends that may wait for the disk in memory.
+        min_free: bytes of the disk that are left alone: deleting, and moving the log (about 100 MB
+            at most) into the database, need room, too; a really full disk could not recover by itself.
         now_ns: the wall clock.
+        disk_free: free bytes of the disk that holds a directory.
 
     Raises:
         SpoolUnavailable: it can't be opened.
@@ -94,12 +98,16 @@ class Spool:
         path: Path | str,
         max_bytes: int = 8 << 30,
         max_waiting: int = 256 << 20,
+        min_free: int = 128 << 20,
         now_ns: Callable[[], int] = time.time_ns,
+        disk_free: Callable[[Path], int] = lambda directory: shutil.disk_usage(directory).free,
     ) -> None:
         self.path = Path(path)
         self.max_bytes = max_bytes
         self.max_waiting = max_waiting
+        self.min_free = min_free
         self._now_ns = now_ns
+        self._disk_free = disk_free
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
@@ -248,29 +256,48 @@ class Spool:
         """Store a group and tell those who wait."""
         if not group and not self._delete_to:
             return
-        size = sum(len(item.body) for item in group)
         try:
-            ids = self._commit(group, size)
+            self._check_room(group)
+        except (SpoolFull, OSError, sqlite3.Error) as error:
+            self._refuse(group, error)
+            group = []  # but what may be deleted is
+        try:
+            ids = self._commit(group)
         except Exception as error:  # noqa: BLE001 - told to those who wait; the thread must go on
             self._recover(error)
-            with self._lock:
-                self._waiting -= size
-            problem = _problem(self.path, error)
-            for item in group:
-                item.stored.set_exception(problem)
+            self._refuse(group, error)
             return
         for item, id_ in zip(group, ids, strict=True):
             item.stored.set_result(id_)
         self._report_deleted()
 
-    def _commit(self, group: list[_Append], size: int) -> range:
+    def _check_room(self, group: list[_Append]) -> None:
+        free = self._disk_free(self.path.parent) if group else self.min_free
+        if free < self.min_free and self._store is not None:
+            # What was deleted is room, too, inside the database.
+            reusable = self._store.tidy(free)
+            free = self._disk_free(self.path.parent) + reusable
+        if free < self.min_free:
+            raise SpoolFull(
+                f"the disk of the spool {self.path} has {free} bytes left; free some, "
+                "or put the spool elsewhere"
+            )
+
+    def _refuse(self, group: list[_Append], error: Exception) -> None:
+        with self._lock:
+            self._waiting -= sum(len(item.body) for item in group)
+        problem = error if isinstance(error, SpoolError) else _problem(self.path, error)
+        for item in group:
+            item.stored.set_exception(problem)
+
+    def _commit(self, group: list[_Append]) -> range:
         if self._store is None:
             self._store = Store(self.path, self._now_ns)
         target = self._delete_to
         done = self._store.commit([(item.signal, item.body) for item in group], target)
         with self._lock:
             self._state = done.state
-            self._waiting -= size
+            self._waiting -= sum(len(item.body) for item in group)
             if done.deleted and self._delete_to == target:
                 self._delete_to = 0
         return done.ids

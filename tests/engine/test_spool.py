@@ -120,6 +120,20 @@ def test_a_full_disk_refuses_that_append_and_recovers(spool: Spool) -> None:
     assert spool.depth() == (2, 11)
 
 
+def test_room_is_left_on_the_disk_so_that_deleting_still_works(tmp_path: Path) -> None:
+    free = [1000]
+    spool = Spool(tmp_path / "s.db", min_free=1000, disk_free=lambda _directory: free[0])
+    first = spool.append("traces", b"x").result(WAIT)
+    free[0] = 999
+    with pytest.raises(SpoolFull, match="999 bytes left; free some"):
+        spool.append("traces", b"y").result(WAIT)
+    spool.delete_through(first).result(WAIT)
+    assert spool.depth() == (0, 0)
+    free[0] = 1000
+    assert spool.append("traces", b"z").result(WAIT) == 2
+    spool.close()
+
+
 def test_a_locked_database_refuses_and_recovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
