@@ -1,23 +1,28 @@
-"""Traces as parsed JSON straight to protobuf bytes, for the usual forms of OTLP's JSON.
+"""Traces in OTLP's JSON straight to protobuf bytes, for its usual forms.
 
 Whatever this module does not know by heart it does not judge: it raises `Unusual`, and the official
-`json_format` reads the request instead. One function a message; each takes the fields in the order
-of the JSON and writes tag, length and body, which is protobuf's encoding.
+`json_format` reads the request instead. The way down to the spans is decoded into structs. What
+mostly comes again (attributes, resources, scopes, statuses) stays raw JSON and is looked up among
+what was encoded before, by its very bytes; only what is new is parsed.
 """
+
+# The structs have the names of the JSON.
+# ruff: noqa: N815
 
 import base64
 import struct
 from binascii import unhexlify
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+import msgspec
+from msgspec import Raw
 from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 _MAX_DEPTH = 8
-_CACHED_PAIRS = 16384
-_CACHED_SIZE = 128  # what is longer holds a prompt or an answer and does not come again
 
 
 class Unusual(Exception):  # noqa: N818 - no error: a request for the official parser
@@ -36,37 +41,23 @@ def base64_of_hex(text: str) -> str:
         raise ValueError(f"{text!r} is no id in hex digits ({error})") from error
 
 
-def encode(request: dict[str, Any]) -> bytes:
-    """An ExportTraceServiceRequest as bytes.
-
-    Raises:
-        Unusual: something in it is left to the official parser.
-    """
-    if request.keys() != {"resourceSpans"}:
-        raise Unusual
-    parts: list[bytes] = []
-    for resource_spans in _list(request["resourceSpans"]):
-        _message(parts, b"\x0a", resource_spans, _RESOURCE_SPANS)
-    return b"".join(parts)
-
-
 _Writer = Callable[[list[bytes], Any], None]
 
 
-def _length(size: int) -> bytes:
-    return _LENGTHS[size] if size < len(_LENGTHS) else _varint(size)
+class _Varints(dict[int, bytes]):
+    """The small ones ready, the others worked out."""
+
+    def __missing__(self, value: int) -> bytes:
+        out = bytearray()
+        while value > 127:
+            out.append(value & 127 | 128)
+            value >>= 7
+        out.append(value)
+        return bytes(out)
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-_LENGTHS = [_varint(size) for size in range(4096)]
+_VARINT = _Varints()
+_VARINT.update({value: _VARINT[value] for value in range(4096)})
 
 
 def _list(value: object) -> list[Any]:
@@ -86,19 +77,7 @@ def _message(parts: list[bytes], tag: bytes, value: object, fields: dict[str, _W
         elif "_" in name or name in _KNOWN:
             raise Unusual
     body = b"".join(inner)
-    parts += (tag, _length(len(body)), body)
-
-
-def _messages(tag: bytes, fields: dict[str, _Writer]) -> _Writer:
-    def write(parts: list[bytes], values: object) -> None:
-        for value in _list(values):
-            _message(parts, tag, value, fields)
-
-    return write
-
-
-def _submessage(tag: bytes, fields: dict[str, _Writer]) -> _Writer:
-    return lambda parts, value: _message(parts, tag, value, fields)
+    parts += (tag, _VARINT[len(body)], body)
 
 
 def _text(tag: bytes) -> _Writer:
@@ -106,7 +85,7 @@ def _text(tag: bytes) -> _Writer:
         if type(value) is not str:
             raise Unusual
         body = value.encode()
-        parts += (tag, _length(len(body)), body)
+        parts += (tag, _VARINT[len(body)], body)
 
     return write
 
@@ -117,7 +96,7 @@ def _id(tag: bytes) -> _Writer:
             body = unhexlify(value)  # type: ignore[arg-type]  # refuses what is no text
         except (ValueError, TypeError):
             raise Unusual from None
-        parts += (tag, _length(len(body)), body)
+        parts += (tag, _VARINT[len(body)], body)
 
     return write
 
@@ -150,30 +129,16 @@ def _fixed32(tag: bytes) -> _Writer:
 
 def _small(tag: bytes, highest: int) -> _Writer:
     def write(parts: list[bytes], value: object) -> None:
-        parts += (tag, _length(_integer(value, 0, highest)))
+        parts += (tag, _VARINT[_integer(value, 0, highest)])
 
     return write
 
 
 def _attributes(tag: bytes) -> _Writer:
-    known: dict[tuple[str, tuple[str, str]], bytes] = {}  # text only: 1, 1.0 and True are one key
-
     def write(parts: list[bytes], values: object) -> None:
-        find, append = known.get, parts.append
         for pair in _list(values):
-            try:
-                (content,) = pair["value"].items()
-                encoded = find((pair["key"], content)) if len(pair) == 2 else None
-            except (AttributeError, KeyError, TypeError, ValueError):
-                encoded = None  # unhashable, too many, none: `_attribute` looks closer
-            if encoded is None:
-                body = _attribute(pair, _MAX_DEPTH)
-                encoded = tag + _length(len(body)) + body
-                if len(body) <= _CACHED_SIZE and type(content[1]) is str:
-                    if len(known) >= _CACHED_PAIRS:
-                        known.clear()
-                    known[pair["key"], content] = encoded
-            append(encoded)
+            body = _attribute(pair, _MAX_DEPTH)
+            parts += (tag, _VARINT[len(body)], body)
 
     return write
 
@@ -185,8 +150,13 @@ def _attribute(pair: object, depth: int) -> bytes:
 
 
 def _pair(key: str, value: bytes) -> bytes:
-    start = key.encode()
-    return b"\x0a" + _length(len(start)) + start + b"\x12" + _length(len(value)) + value
+    return _key(key) + _VARINT[len(value)] + value
+
+
+@lru_cache(maxsize=4096)
+def _key(key: str) -> bytes:
+    body = key.encode()
+    return b"\x0a" + _VARINT[len(body)] + body + b"\x12"
 
 
 def _any_value(value: object, depth: int) -> bytes:
@@ -196,7 +166,7 @@ def _any_value(value: object, depth: int) -> bytes:
     match name:
         case "stringValue" if type(content) is str:
             body = content.encode()
-            return b"\x0a" + _length(len(body)) + body
+            return b"\x0a" + _VARINT[len(body)] + body
         case "intValue":
             negative = type(content) is str and content[:1] == "-"
             number = (
@@ -204,7 +174,7 @@ def _any_value(value: object, depth: int) -> bytes:
                 if negative
                 else _integer(content, -(2**63), 2**63 - 1)
             )
-            return b"\x18" + _varint(number & (2**64 - 1))
+            return b"\x18" + _VARINT[number & (2**64 - 1)]
         case "boolValue" if type(content) is bool:
             return b"\x10\x01" if content else b"\x10\x00"
         case "doubleValue" if type(content) is float or type(content) is int:
@@ -217,8 +187,8 @@ def _any_value(value: object, depth: int) -> bytes:
             tag = b"\x32"
         case _:
             raise Unusual
-    body = b"".join([b"\x0a" + _length(len(item)) + item for item in items])
-    return tag + _length(len(body)) + body
+    body = b"".join([b"\x0a" + _VARINT[len(item)] + item for item in items])
+    return tag + _VARINT[len(body)] + body
 
 
 _COUNT = 2**32 - 1
@@ -237,43 +207,15 @@ _LINK: dict[str, _Writer] = {
     "flags": _fixed32(b"\x35"),
 }
 _STATUS: dict[str, _Writer] = {"message": _text(b"\x12"), "code": _small(b"\x18", 2)}
-_SPAN: dict[str, _Writer] = {
-    "traceId": _id(b"\x0a"),
-    "spanId": _id(b"\x12"),
-    "traceState": _text(b"\x1a"),
-    "parentSpanId": _id(b"\x22"),
-    "flags": _fixed32(b"\x85\x01"),
-    "name": _text(b"\x2a"),
-    "kind": _small(b"\x30", 5),
-    "startTimeUnixNano": _fixed64(b"\x39"),
-    "endTimeUnixNano": _fixed64(b"\x41"),
-    "attributes": _attributes(b"\x4a"),
-    "droppedAttributesCount": _small(b"\x50", _COUNT),
-    "events": _messages(b"\x5a", _EVENT),
-    "droppedEventsCount": _small(b"\x60", _COUNT),
-    "links": _messages(b"\x6a", _LINK),
-    "droppedLinksCount": _small(b"\x70", _COUNT),
-    "status": _submessage(b"\x7a", _STATUS),
-}
 _SCOPE: dict[str, _Writer] = {
     "name": _text(b"\x0a"),
     "version": _text(b"\x12"),
     "attributes": _attributes(b"\x1a"),
     "droppedAttributesCount": _small(b"\x20", _COUNT),
 }
-_SCOPE_SPANS: dict[str, _Writer] = {
-    "scope": _submessage(b"\x0a", _SCOPE),
-    "spans": _messages(b"\x12", _SPAN),
-    "schemaUrl": _text(b"\x1a"),
-}
 _RESOURCE: dict[str, _Writer] = {
     "attributes": _attributes(b"\x0a"),
     "droppedAttributesCount": _small(b"\x10", _COUNT),
-}
-_RESOURCE_SPANS: dict[str, _Writer] = {
-    "resource": _submessage(b"\x0a", _RESOURCE),
-    "scopeSpans": _messages(b"\x12", _SCOPE_SPANS),
-    "schemaUrl": _text(b"\x1a"),
 }
 # Names that mean something in some message: where no writer has them, the official parser decides.
 _KNOWN = frozenset(
@@ -283,3 +225,166 @@ _KNOWN = frozenset(
     for nested in (message, *message.nested_types)
     for field in nested.fields
 )
+
+
+class _Span(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    traceId: str = ""
+    spanId: str = ""
+    traceState: str = ""
+    parentSpanId: str = ""
+    flags: int = 0
+    name: str = ""
+    kind: Raw = Raw()
+    startTimeUnixNano: int = 0
+    endTimeUnixNano: int = 0
+    attributes: list[Raw] = []
+    droppedAttributesCount: int = 0
+    events: list[Raw] = []
+    droppedEventsCount: int = 0
+    links: list[Raw] = []
+    droppedLinksCount: int = 0
+    status: Raw = Raw()
+
+
+class _ScopeSpans(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    scope: Raw = Raw()
+    spans: list[_Span] = []
+    schemaUrl: str = ""
+
+
+class _ResourceSpans(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    resource: Raw = Raw()
+    scopeSpans: list[_ScopeSpans] = []
+    schemaUrl: str = ""
+
+
+class _Request(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """Alone in its object: other signals beside it are the caller's business."""
+
+    resourceSpans: list[_ResourceSpans]
+
+
+class _KeyValue(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    key: str
+    value: dict[str, Any]
+
+
+class _Encoded(dict[bytes, bytes]):
+    """Raw JSON to its encoding, remembered unless it is long: then it does not come again."""
+
+    def __init__(self, encode: Callable[[bytes], bytes], entries: int, size: int) -> None:
+        super().__init__()
+        self._encode, self._entries, self._size = encode, entries, size
+
+    def __missing__(self, raw: bytes) -> bytes:
+        encoded = self._encode(raw)
+        if len(raw) <= self._size:
+            if len(self) >= self._entries:
+                self.clear()
+            self[raw] = encoded
+        return encoded
+
+
+def _raw_attribute(raw: bytes) -> bytes:
+    pair = _DECODE_PAIR(raw)
+    key, value = _key(pair.key), _any_value(pair.value, _MAX_DEPTH)
+    length = _VARINT[len(value)]
+    size = len(key) + len(length) + len(value)
+    return b"".join((b"\x4a", _VARINT[size], key, length, value))
+
+
+def _raw_message(tag: bytes, fields: dict[str, _Writer]) -> Callable[[bytes], bytes]:
+    def encode(raw: bytes) -> bytes:
+        if not raw:
+            return b""
+        parts: list[bytes] = []
+        _message(parts, tag, msgspec.json.decode(raw), fields)
+        return b"".join(parts)
+
+    return encode
+
+
+_REFUSALS = (
+    *(msgspec.MsgspecError, RecursionError, struct.error),
+    *(ValueError, KeyError, OverflowError),
+)
+_DECODE = msgspec.json.Decoder(_Request, strict=False).decode  # numbers may be strings
+_DECODE_PAIR = msgspec.json.Decoder(_KeyValue).decode
+_ATTRIBUTES = _Encoded(_raw_attribute, 16384, 160)
+_RESOURCES = _Encoded(_raw_message(b"\x0a", _RESOURCE), 256, 16384)
+_SCOPES = _Encoded(_raw_message(b"\x0a", _SCOPE), 1024, 1024)
+_STATUSES = _Encoded(_raw_message(b"\x7a", _STATUS), 1024, 1024)
+_event = _raw_message(b"\x5a", _EVENT)
+_link = _raw_message(b"\x6a", _LINK)
+_TIMES = struct.Struct("<BQBQ").pack
+_KINDS = {b"": b"", **{b"%d" % kind: b"\x30%c" % kind for kind in range(6)}}
+_FLAGS = _fixed32(b"\x85\x01")
+_DROPPED = _small(b"\x50", _COUNT), _small(b"\x60", _COUNT), _small(b"\x70", _COUNT)
+_STATE = _URL = _text(b"\x1a")
+
+
+def encode(data: bytes) -> bytes:
+    """An ExportTraceServiceRequest as bytes.
+
+    Raises:
+        Unusual: something in it is left to the official parser, or it is no such JSON.
+    """
+    try:
+        if not data.isascii():
+            data.decode()  # of a field that comes twice the decoder skips the first
+        request = _DECODE(data)
+        parts: list[bytes] = []
+        for resource_spans in request.resourceSpans:
+            inner = [_RESOURCES[bytes(resource_spans.resource)]]
+            for scope_spans in resource_spans.scopeSpans:
+                _delimited(inner, b"\x12", _scope_spans(scope_spans))
+            _URL(inner, resource_spans.schemaUrl)
+            _delimited(parts, b"\x0a", inner)
+        return b"".join(parts)
+    except _REFUSALS as error:
+        raise Unusual from error
+
+
+def _delimited(parts: list[bytes], tag: bytes, inner: list[bytes]) -> None:
+    body = b"".join(inner)
+    parts += (tag, _VARINT[len(body)], body)
+
+
+def _scope_spans(scope_spans: _ScopeSpans) -> list[bytes]:
+    parts = [_SCOPES[bytes(scope_spans.scope)]]
+    for span in scope_spans.spans:
+        _delimited(parts, b"\x12", _span(span))
+    _URL(parts, scope_spans.schemaUrl)
+    return parts
+
+
+def _span(span: _Span) -> list[bytes]:
+    trace, own, parent = map(unhexlify, (span.traceId, span.spanId, span.parentSpanId))
+    name = span.name.encode()
+    parts = [
+        *(b"\x0a", _VARINT[len(trace)], trace, b"\x12", _VARINT[len(own)], own),
+        *(
+            _TIMES(0x39, span.startTimeUnixNano, 0x41, span.endTimeUnixNano),
+            b"\x2a",
+            _VARINT[len(name)],
+            name,
+        ),
+        *map(_ATTRIBUTES.__getitem__, map(bytes, span.attributes)),
+        _KINDS[bytes(span.kind)],
+        _STATUSES[bytes(span.status)],
+    ]
+    if parent:
+        parts += (b"\x22", _VARINT[len(parent)], parent)
+    if span.flags:
+        _FLAGS(parts, span.flags)
+    if span.traceState:
+        _STATE(parts, span.traceState)
+    if span.events:
+        parts += map(_event, map(bytes, span.events))
+    if span.links:
+        parts += map(_link, map(bytes, span.links))
+    if span.droppedAttributesCount or span.droppedEventsCount or span.droppedLinksCount:
+        _DROPPED[0](parts, span.droppedAttributesCount)
+        _DROPPED[1](parts, span.droppedEventsCount)
+        _DROPPED[2](parts, span.droppedLinksCount)
+    return parts

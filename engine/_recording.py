@@ -18,7 +18,8 @@ import orjson
 import zstandard
 
 from engine import _signals
-from engine.otlp_json import loads
+from engine._signals import Signal
+from engine.otlp_json import loads, usual_traces
 
 Framing = Literal["four bytes", "varint"]
 MAX_MESSAGE = 256 << 20
@@ -30,10 +31,14 @@ _CUT = "the recording was cut short: drop what is behind the last whole message"
 
 
 class Message(NamedTuple):
-    """One message: protobuf bytes or a parsed JSON object, and its `path:line` or `path:byte n`."""
+    """One message: protobuf bytes or a parsed JSON object, and its `path:line` or `path:byte n`.
+
+    JSON of traces in the usual form is protobuf already; the signal is named then.
+    """
 
     content: bytes | dict[str, Any]
     place: str
+    signal: Signal | None = None
 
 
 def messages(path: Path, raw: BinaryIO) -> Iterator[Message]:
@@ -104,7 +109,7 @@ def _json_objects(path: Path, stream: io.BufferedReader) -> Iterator[Message]:
         if not text:
             continue
         try:
-            yield _object(loads(text), f"{path}:{number}")
+            yield _object(text, f"{path}:{number}")
         except orjson.JSONDecodeError as error:
             if not first:
                 raise _bad_line(path, number, line, error) from error
@@ -121,11 +126,10 @@ def _spread_object(
     if not second or _is_json(second):  # lines after all, and this one is broken
         raise _bad_line(path, number, line, error) from error
     try:
-        loaded = loads(line.removeprefix(_BOM) + second + stream.read())
+        return _object(line.removeprefix(_BOM) + second + stream.read(), f"{path}:{number}")
     except orjson.JSONDecodeError as broken:
         at = number + broken.lineno - 1
         raise ValueError(f"{path}:{at}: not JSON ({broken.msg}); {_CUT}") from broken
-    return _object(loaded, f"{path}:{number}")
 
 
 def _is_json(text: bytes) -> bool:
@@ -136,7 +140,11 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _object(loaded: object, place: str) -> Message:
+def _object(text: bytes, place: str) -> Message:
+    encoded = usual_traces(text)
+    if encoded is not None:
+        return Message(encoded, place, "traces")
+    loaded = loads(text)
     if not isinstance(loaded, dict):
         mend = "write one export request a line"
         raise ValueError(f"{place}: no JSON object; {mend}")  # noqa: TRY004 - one kind for callers
@@ -187,7 +195,7 @@ def _frames(path: Path, stream: io.BufferedReader) -> Iterator[Message]:
         body = source.read(size)
         if len(body) < size:
             raise ValueError(f"{place}: {len(body)} of a message's {size} bytes; {_CUT}")
-        yield Message(_content(place, body), place)
+        yield _message(place, body)
 
 
 def _framing(path: Path, source: _Rewindable) -> Framing:
@@ -216,16 +224,16 @@ def _is_message(body: bytes) -> bool:
     return body.startswith(_ZSTD) or bool(_JSON.match(body)) or _signals.is_plausible(body)
 
 
-def _content(place: str, body: bytes) -> bytes | dict[str, Any]:
+def _message(place: str, body: bytes) -> Message:
     if body.startswith(_ZSTD):
         with zstandard.ZstdDecompressor().stream_reader(body) as reader:
             body = reader.read(MAX_MESSAGE + 1)
         if len(body) > MAX_MESSAGE:
             raise ValueError(f"{place}: over {MAX_MESSAGE} bytes; record smaller batches")
     if not _JSON.match(body):
-        return body
+        return Message(body, place)
     try:
-        return cast("dict[str, Any]", loads(body))
+        return _object(body, place)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{place}: not JSON ({error}); {_CUT}") from error
 

@@ -74,18 +74,20 @@ def _tell(opened: Sequence[tuple[Path, BinaryIO]]) -> int:
 
 def _read(path: Path, raw: BinaryIO) -> Iterator[Recorded]:
     time_ns = 0
-    for content, place in _recording.messages(path, raw):
+    for content, place, named in _recording.messages(path, raw):
         try:
-            for signal, body in _requests(content):
+            for signal, body in _requests(content, named):
                 time_ns = max(time_ns, _signals.newest(signal, body))
                 yield Recorded(signal, body, time_ns, place)
         except ValueError as error:
             raise ValueError(f"{place}: {error}; drop it or record it anew") from error
 
 
-def _requests(content: bytes | dict[str, Any]) -> Iterator[tuple[Signal, bytes]]:
+def _requests(
+    content: bytes | dict[str, Any], named: Signal | None
+) -> Iterator[tuple[Signal, bytes]]:
     if isinstance(content, bytes):
-        signal = _signals.signal_of(content)
+        signal = named or _signals.signal_of(content)
         if signal == "traces" or signal == "metrics":  # noqa: PLR1714 - mypy narrows this one
             yield signal, content
         return

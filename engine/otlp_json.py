@@ -2,8 +2,8 @@
 
 OTLP's JSON is proto3's with two changes: ids are hex, not base64, and enums are numbers; unknown
 fields are ignored (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding). Traces of the
-usual form are encoded straight from the parsed JSON (`engine._json_spans`); all else goes through
-the official `json_format`, which takes names in snake_case and enums by name as well.
+usual form are encoded straight from their bytes (`engine._json_spans`); all else goes through the
+official `json_format`, which takes names in snake_case and enums by name as well.
 """
 
 import gc
@@ -42,7 +42,16 @@ def traces_to_protobuf(data: bytes) -> bytes:
     Raises:
         ValueError: it is no such JSON; the message names the place.
     """
-    return traces_from_object(_load(data))
+    encoded = usual_traces(data)
+    return traces_from_object(_load(data)) if encoded is None else encoded
+
+
+def usual_traces(data: bytes) -> bytes | None:
+    """`traces_to_protobuf` of traces, and nothing beside them, in the usual form; None of else."""
+    try:
+        return _json_spans.encode(data)
+    except _json_spans.Unusual:
+        return None
 
 
 def metrics_to_protobuf(data: bytes) -> bytes:
@@ -56,10 +65,7 @@ def metrics_to_protobuf(data: bytes) -> bytes:
 
 def traces_from_object(request: dict[str, Any]) -> bytes:
     """`traces_to_protobuf` of JSON that is parsed already; the object may be changed."""
-    try:
-        return _json_spans.encode(request)
-    except _json_spans.Unusual:
-        return _official(request, ExportTraceServiceRequest())
+    return _official(request, ExportTraceServiceRequest())
 
 
 def metrics_from_object(request: dict[str, Any]) -> bytes:
