@@ -8,6 +8,7 @@ Everything from `intake` on is keyed by virtual shard. Live and in a backtest it
 the source and the sink differ.
 """
 
+import gc
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -46,6 +47,8 @@ def build(
         spread: share spans out among the workers before they are decoded. Metric points keep
             their order, as increments need, and so stay with the source's worker.
     """
+    # What start-up made stays: the cycle collector need not walk over it again and again.
+    gc.freeze()
     flow = Dataflow("burnline")
     arrivals = op.input("arrivals", flow, source)
     measure = partial(_measure, _PerThread(measurer))

@@ -632,20 +632,29 @@ def next_field(data: Bytes, position: int, end: int) -> tuple[int, int, int]:
     return tag, start, position
 
 
+@_called
+def touch(data: Bytes, position: int, end: int) -> int:
+    """Read a payload through, so that the jumps over it that follow find it in the cache."""
+    seen = 0
+    while position < end:
+        seen |= data[position]
+        position += 64
+    return seen
+
+
 @_entry  # type: ignore[untyped-decorator]  # see `_entry`
-def count(data: Bytes, offsets: Int64s) -> tuple[int, int]:
-    """(spans, resource spans) in all payloads, as far as each is well formed.
+def count(data: Bytes, offsets: Int64s) -> int:
+    """Spans in all payloads, as far as each is well formed.
 
     Payload i is bytes `offsets[i]` to `offsets[i + 1]` of the data.
     """
-    spans, resources = 0, 0
+    spans = 0
     for payload in range(offsets.size - 1):
         outer, outer_end = offsets[payload], offsets[payload + 1]
         while 0 <= outer < outer_end:
             tag, middle, outer = next_field(data, outer, outer_end)
             if tag != 0x0A:
                 continue
-            resources += 1
             while 0 <= middle < outer:
                 tag, inner, middle = next_field(data, middle, outer)
                 if tag != 0x12:
@@ -654,7 +663,7 @@ def count(data: Bytes, offsets: Int64s) -> tuple[int, int]:
                     tag, _, inner = next_field(data, inner, middle)
                     if tag == 0x12:
                         spans += 1
-    return spans, resources
+    return spans
 
 
 @_entry  # type: ignore[untyped-decorator]  # see `_entry`
@@ -672,6 +681,7 @@ def decode(data: Bytes, offsets: Int64s, first: int, job: Job) -> tuple[int, int
         stopped = (payload, row, known)
         new_row = row
         outer, end = offsets[payload], offsets[payload + 1]
+        stack[0, 0] = touch(data, outer, end)  # kept, or the compiler leaves the loop out
         while outer < end:  # the request
             tag, outer = read_tag(data, outer, end)
             if tag != 0x0A:

@@ -205,7 +205,10 @@ class Measurer:
             if len(self._known) >= REMEMBERED_KEYS:
                 self._known.clear()
             shard = self._known[key] = shard_of(key, len(self.shards))
-        return gathered.setdefault(shard, _Shard())
+        found = gathered.get(shard)
+        if found is None:
+            found = gathered[shard] = _Shard()
+        return found
 
     def _gather_points(
         self,

@@ -14,6 +14,8 @@ from slo.columns import INTRINSICS, Column, Field, Kind, SpanBatch
 
 _SCHEMA = _plan.schema()
 _SEED = secrets.randbits(64)  # so that nobody can send colliding strings
+# Rows to make room for: spans a byte as far as seen plus a quarter, and some.
+_LEAST_DENSITY, _SPARE, _LEAST_ROOM = 1 / 2048, 1.25, 256
 _MAX_DEPTH = 16  # messages within each other that `scan` follows; deeper ones are left to upb
 
 
@@ -60,6 +62,8 @@ class Reader:
             for number, field in enumerate(self._resource, len(self._span))
         ]
         self._resource_plan = _plan.plan(numbered)
+        # Spans a byte, with room to spare; counting them first would be another pass over the bytes.
+        self._density = _LEAST_DENSITY
 
     def read(self, payloads: Sequence[bytes]) -> SpanBatch:
         """The spans of all payloads as one batch, rows in the order of the wire.
@@ -84,14 +88,25 @@ class Reader:
 
     def _decode(self, data: bytes, offsets: NDArray[np.int64], first: int) -> tuple[int, SpanBatch]:
         view = np.frombuffer(data, np.uint8)
-        spans, resources = _kernel.count(view, offsets[first:])
-        job = self._job(spans, resources)
+        size = len(data) - int(offsets[first])
+        room = int(size * self._density) + _LEAST_ROOM
+        job = self._job(room)
         stopped, rows, strings = _kernel.decode(view, offsets, first, job)
+        if stopped < len(offsets) - 1:
+            # It may have stopped for want of room: spans are smaller than they were so far.
+            spans = _kernel.count(view, offsets[first:])
+            if spans > room:
+                job = self._job(spans)
+                stopped, rows, strings = _kernel.decode(view, offsets, first, job)
+        if size:
+            self._density = max(rows / size * _SPARE, _LEAST_DENSITY)
         return stopped, self._batch(data, job, rows, strings)
 
-    def _job(self, spans: int, resources: int) -> _kernel.Job:
+    def _job(self, spans: int) -> _kernel.Job:
+        """Room for so many spans; pages of it that are not written to cost nothing."""
         fields = len(self._span) + len(self._resource)
-        texts = spans * (len(self._span) + self._wants_name) + resources * len(self._resource)
+        # Each span has one of each text, its own or its resource's.
+        texts = spans * (fields + self._wants_name)
         return _kernel.Job(
             span_fields=len(self._span),
             wants_name=self._wants_name,

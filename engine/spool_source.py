@@ -15,8 +15,9 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from engine.arrivals import Arrivals
 from engine.spool import Spool, Stored
 
-PAYLOADS_PER_READ = 64
-BYTES_PER_READ = 32 << 20
+# One decision costs about the same however much came before it, so a backlog is read in big pieces.
+PAYLOADS_PER_READ = 256
+BYTES_PER_READ = 64 << 20
 IDLE = timedelta(milliseconds=5)
 TICK = 1.0
 # Positions of so many snapshots back are still needed: Bytewax resumes from one that is whole.

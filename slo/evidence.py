@@ -18,6 +18,10 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
+# Floats are asked about counts up to 2^53: products are exact to 2^-52 of themselves.
+ROUNDING = 1e-12
+
+
 def exceeds(bad: Ints, total: Ints, threshold: Floats, exact: Sequence[Sequence[Fraction]]) -> Mask:
     """`bad > threshold x total`, strictly, without rounding.
 
@@ -27,11 +31,14 @@ def exceeds(bad: Ints, total: Ints, threshold: Floats, exact: Sequence[Sequence[
         threshold: `float64[rows, tiers]`.
         exact: the same thresholds as fractions, asked only where floats cannot tell.
     """
-    difference = bad - threshold * total
-    result = difference > 0
-    unsure = (np.abs(difference) <= 1e-9 * np.abs(total)) & (total > 0)
-    for row, tier in np.argwhere(unsure):
-        result[row, tier] = int(bad[row, tier]) > exact[row][tier] * int(total[row, tier])
+    limit = threshold * total
+    # Far enough from the limit on either side that rounding cannot matter.
+    result: Mask = bad > limit * (1 + ROUNDING)
+    unsure = bad >= limit * (1 - ROUNDING)
+    unsure ^= result
+    if unsure.any():
+        for row, tier in np.argwhere(unsure & (total > 0)):
+            result[row, tier] = int(bad[row, tier]) > exact[row][tier] * int(total[row, tier])
     return result
 
 

@@ -272,3 +272,17 @@ def test_unknown_intrinsic_is_refused() -> None:
 def test_warm_up_leaves_a_cache() -> None:
     spans.warm_up()
     assert spans.is_cached()
+
+
+def test_spans_smaller_than_any_seen_before_find_room() -> None:
+    usual, tiny = ExportTraceServiceRequest(), ExportTraceServiceRequest()
+    span = usual.resource_spans.add().scope_spans.add().spans.add(end_time_unix_nano=5)
+    span.attributes.add(key="k").value.string_value = "x" * 5000
+    scope_spans = tiny.resource_spans.add().scope_spans.add()
+    for n in range(3000):
+        scope_spans.spans.add(end_time_unix_nano=n + 1)
+    reader = Reader([Field("span", "k")])
+    for _ in range(2):
+        batch = reader.read([usual.SerializeToString(), tiny.SerializeToString()])
+        assert batch.end_ns.tolist() == [5, *range(1, 3001)]
+        assert batch.strings == ["x" * 5000]

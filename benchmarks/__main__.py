@@ -1,0 +1,13 @@
+"""`make bench`: all of them, one after the other."""
+
+import platform
+from datetime import UTC, datetime
+
+from benchmarks import latency, throughput
+
+print(
+    f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, Python {platform.python_version()}, "
+    f"{platform.system()} {platform.release()}"
+)
+throughput.main()
+latency.main()
