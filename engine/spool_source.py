@@ -18,7 +18,8 @@ from engine.spool import Spool, Stored
 # One decision costs about the same however much came before it, so a backlog is read in big pieces.
 PAYLOADS_PER_READ = 256
 BYTES_PER_READ = 64 << 20
-IDLE = timedelta(milliseconds=5)
+# Without a backlog, what comes within so long is decided on together.
+PACE = timedelta(milliseconds=50)
 TICK = 1.0
 # Positions of so many snapshots back are still needed: Bytewax resumes from one that is whole.
 SNAPSHOTS_KEPT = 3
@@ -90,7 +91,7 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         self.replay_until = spool.last_id()
         self.ticked = self.position.clock
         self.snapshots: deque[tuple[float, int]] = deque()
-        self.idle = False
+        self.backlog = False
         self.idle_since = time.monotonic()
 
     def read_all_for(self, seconds: float) -> bool:
@@ -105,7 +106,8 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         if self.stopping():
             raise StopIteration
         stored = self.spool.read(self.position.after, PAYLOADS_PER_READ, BYTES_PER_READ)
-        self.idle = not stored
+        read = sum(len(item.body) for item in stored)
+        self.backlog = len(stored) == PAYLOADS_PER_READ or read > BYTES_PER_READ // 2
         if stored:
             self.idle_since = time.monotonic()
             return [self._arrivals(group) for group in _same_second(stored)]
@@ -119,8 +121,8 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         return []
 
     def next_awake(self) -> datetime | None:
-        """At once while there is something to read."""
-        return datetime.now(UTC) + IDLE if self.idle else None
+        """At once while there is more to read."""
+        return None if self.backlog else datetime.now(UTC) + PACE
 
     def snapshot(self) -> Position:
         """The position after what was last read; frees what no recovery will ask for again."""
