@@ -213,7 +213,7 @@ def main() -> None:
     distinct = [
         payload(SPANS_PER_PAYLOAD, int(clock * 1e9), seed, seconds=3.0) for seed in range(DISTINCT)
     ]
-    many, few = distinct * 24, distinct[:40]
+    many, few = distinct * 36, distinct[:40]
     size = sum(map(len, distinct)) / DISTINCT / SPANS_PER_PAYLOAD
     print(
         f"requests of {SPANS_PER_PAYLOAD:,} spans, {size:.0f} bytes a span, 3 SLOs by 2 attributes"

@@ -632,16 +632,6 @@ def next_field(data: Bytes, position: int, end: int) -> tuple[int, int, int]:
     return tag, start, position
 
 
-@_called
-def touch(data: Bytes, position: int, end: int) -> int:
-    """Read a payload through, so that the jumps over it that follow find it in the cache."""
-    seen = 0
-    while position < end:
-        seen |= data[position]
-        position += 64
-    return seen
-
-
 @_entry  # type: ignore[untyped-decorator]  # see `_entry`
 def count(data: Bytes, offsets: Int64s) -> int:
     """Spans in all payloads, as far as each is well formed.
@@ -667,21 +657,19 @@ def count(data: Bytes, offsets: Int64s) -> int:
 
 
 @_entry  # type: ignore[untyped-decorator]  # see `_entry`
-def decode(data: Bytes, offsets: Int64s, first: int, job: Job) -> tuple[int, int, int]:
-    """Read payloads from `first` on, up to one that the kernel does not judge.
+def decode(data: Bytes, offsets: Int64s, first: int, row: int, job: Job) -> tuple[int, int, int]:
+    """Read payloads from `first` on, up to one that the kernel does not judge, into rows from `row` on.
 
     Returns:
         (payload in front of which it stopped, rows written, distinct strings); all payloads were
         read where the first is `offsets.size - 1`.
     """
     schema, stack = job.schema, job.stack
-    row = 0
     for payload in range(first, offsets.size - 1):
         known = signed(job.strings.state[COUNT])
         stopped = (payload, row, known)
         new_row = row
         outer, end = offsets[payload], offsets[payload + 1]
-        stack[0, 0] = touch(data, outer, end)  # kept, or the compiler leaves the loop out
         while outer < end:  # the request
             tag, outer = read_tag(data, outer, end)
             if tag != 0x0A:

@@ -1,6 +1,7 @@
 """OTLP trace payloads to columns: by the kernel, and what that leaves by the official parser."""
 
 import secrets
+import threading
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -14,6 +15,8 @@ from slo.columns import INTRINSICS, Column, Field, Kind, SpanBatch
 
 _SCHEMA = _plan.schema()
 _SEED = secrets.randbits(64)  # so that nobody can send colliding strings
+_PIECE = 2 << 20
+_THREAD = threading.local()
 # Rows to make room for: spans a byte as far as seen plus a quarter, and some.
 _LEAST_DENSITY, _SPARE, _LEAST_ROOM = 1 / 2048, 1.25, 256
 _MAX_DEPTH = 16  # messages within each other that `scan` follows; deeper ones are left to upb
@@ -71,11 +74,11 @@ class Reader:
         Raises:
             Refused: the first payload that the official parser refuses, too.
         """
-        data, offsets = _joined(payloads)
+        joined = _Joined(payloads)
         pieces: list[SpanBatch] = []
         first = 0
         while True:
-            first, piece = self._decode(data, offsets, first)
+            first, piece = self._decode(joined, first)
             pieces.append(piece)
             if first == len(payloads):
                 return pieces[0] if len(pieces) == 1 else concatenate(pieces)
@@ -86,21 +89,20 @@ class Reader:
             pieces.append(_walk.walk(request, self.wanted))
             first += 1
 
-    def _decode(self, data: bytes, offsets: NDArray[np.int64], first: int) -> tuple[int, SpanBatch]:
-        view = np.frombuffer(data, np.uint8)
-        size = len(data) - int(offsets[first])
+    def _decode(self, joined: "_Joined", first: int) -> tuple[int, SpanBatch]:
+        size = joined.size - int(joined.offsets[first])
         room = int(size * self._density) + _LEAST_ROOM
         job = self._job(room)
-        stopped, rows, strings = _kernel.decode(view, offsets, first, job)
-        if stopped < len(offsets) - 1:
+        stopped, rows, strings = joined.decode(first, job)
+        if stopped < len(joined.payloads):
             # It may have stopped for want of room: spans are smaller than they were so far.
-            spans = _kernel.count(view, offsets[first:])
+            spans = joined.count(first)
             if spans > room:
                 job = self._job(spans)
-                stopped, rows, strings = _kernel.decode(view, offsets, first, job)
+                stopped, rows, strings = joined.decode(first, job)
         if size:
             self._density = max(rows / size * _SPARE, _LEAST_DENSITY)
-        return stopped, self._batch(data, job, rows, strings)
+        return stopped, self._batch(joined.data, job, rows, strings)
 
     def _job(self, spans: int) -> _kernel.Job:
         """Room for so many spans; pages of it that are not written to cost nothing."""
@@ -125,7 +127,9 @@ class Reader:
             stack=np.empty((_MAX_DEPTH, 2), np.int64),
         )
 
-    def _batch(self, data: bytes, job: _kernel.Job, rows: int, strings: int) -> SpanBatch:
+    def _batch(
+        self, data: bytes | bytearray, job: _kernel.Job, rows: int, strings: int
+    ) -> SpanBatch:
         spans = job.spans[:rows]
         columns = {
             field: Column(job.kinds[number, :rows], job.bits[number, :rows].view(np.int64))
@@ -198,10 +202,58 @@ def _keys(field: Field) -> tuple[str, ...]:
     return accepted(field.name) if field.scope == "span" else (field.name,)
 
 
-def _joined(payloads: Sequence[bytes]) -> tuple[bytes, NDArray[np.int64]]:
-    single = len(payloads) == 1 and type(payloads[0]) is bytes  # the kernel is compiled for bytes
-    data = payloads[0] if single else b"".join(payloads)
-    return data, np.array([0, *accumulate(map(len, payloads))], np.int64)
+class _Joined:
+    """Payloads one after the other in one piece of memory, as the kernel reads them.
+
+    They are copied there just before they are read, some megabytes at a time, while they are in the cache.
+    The memory is kept: fresh memory of this size comes page by page from the system, at twenty times the
+    price of the copy.
+    """
+
+    def __init__(self, payloads: Sequence[bytes]) -> None:
+        self.payloads = payloads
+        self.offsets = np.array([0, *accumulate(map(len, payloads))], np.int64)
+        self.size = int(self.offsets[-1])
+        self.data: bytes | bytearray
+        if len(payloads) == 1 and type(payloads[0]) is bytes:
+            self.data, self._copied = payloads[0], 1
+        else:
+            self.data, self._copied = _buffer(self.size), 0
+        self._view = np.frombuffer(self.data, np.uint8, self.size)
+        self._view.flags.writeable = False  # as that of bytes, for which the kernel is compiled
+
+    def decode(self, first: int, job: _kernel.Job) -> tuple[int, int, int]:
+        """What `_kernel.decode` makes of the payloads from `first` on."""
+        rows, strings = 0, 0
+        while first < len(self.payloads):
+            until = int(np.searchsorted(self.offsets, self.offsets[first] + _PIECE))
+            until = min(max(until, first + 1), len(self.payloads))
+            self._copy(until)
+            offsets = self.offsets[: until + 1]
+            first, rows, strings = _kernel.decode(self._view, offsets, first, rows, job)
+            if first < until:
+                break
+        return first, rows, strings
+
+    def count(self, first: int) -> int:
+        """Spans in the payloads from `first` on."""
+        self._copy(len(self.payloads))
+        return int(_kernel.count(self._view, self.offsets[first:]))
+
+    def _copy(self, until: int) -> None:
+        if isinstance(self.data, bytearray):
+            for number in range(self._copied, until):
+                start, stop = self.offsets[number : number + 2].tolist()
+                self.data[start:stop] = self.payloads[number]
+        self._copied = max(self._copied, until)
+
+
+def _buffer(size: int) -> bytearray:
+    """Memory of this thread, of at least so many bytes."""
+    buffer: bytearray | None = getattr(_THREAD, "buffer", None)
+    if buffer is None or len(buffer) < size:
+        buffer = _THREAD.buffer = bytearray(size)
+    return buffer
 
 
 def _intrinsic(name: str, spans: NDArray[np.uint64]) -> Column:

@@ -41,7 +41,7 @@ def main() -> None:
             data.flags.writeable = False
             offsets = np.array([0, size], np.int64)
             found = _kernel.count(data, offsets)
-            _kernel.decode(data, offsets, 0, reader._job(found))
+            _kernel.decode(data, offsets, 0, 0, reader._job(found))
     print(len(payload), "prefixes and suffixes")  # noqa: T201 - its output is its result
 
 

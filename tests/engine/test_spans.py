@@ -97,7 +97,7 @@ def test_no_access_outside_the_buffer(payload: bytes) -> None:
 @given(otlp.requests())
 def test_well_formed_requests_never_leave_the_kernel(request: ExportTraceServiceRequest) -> None:
     data = request.SerializeToString()
-    stopped, _ = READER._decode(data, np.array([0, len(data)]), 0)
+    stopped, _ = READER._decode(spans._Joined([data]), 0)
     assert stopped == 1
 
 
