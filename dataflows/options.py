@@ -174,7 +174,7 @@ _OPTIONS = (
         default=_default.shards,
         show_default=True,
         envvar="BURNLINE_SHARDS",
-        help="Virtual shards; fixed once the data directory exists.",
+        help="Virtual shards: at least the most workers ever; fixed once the data directory exists.",
     ),
     click.option(
         "--snapshot-interval",

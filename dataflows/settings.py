@@ -33,7 +33,7 @@ class Settings:
     alertmanagers: tuple[str, ...] = ()
     external_url: str = ""
     workers: int = 1
-    shards: int = 64
+    shards: int = 16
     snapshot_seconds: float = 10.0
     spool_bytes: int = 4 << 30
     series_limit: int = 10_000

@@ -26,7 +26,7 @@ class Plan:
     """
 
     objectives: tuple[Objective, ...]
-    shards: int = 64
+    shards: int = 16
     series_limit: int = 10_000
     stale_after: float = 300.0
     skew: float = 30.0
