@@ -5,6 +5,7 @@ newest event: no decision live could have been made between two spans of one req
 Between arrivals every moment at which a window changes is decided on too.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,7 +74,7 @@ class Report:
     outcomes: list[Outcome] = field(default_factory=list)
     requests: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
-    apart: dict[str, int] = field(default_factory=dict)
+    apart: Counter[str] = field(default_factory=Counter)
     first: float = 0.0
     last: float = 0.0
 
@@ -108,24 +109,25 @@ def run(objectives: Iterable[Objective], recorded: Iterable[Recorded]) -> Report
     # One shard: the flow runs on one worker here, and fewer, larger arrays are faster.
     plan = Plan(tuple(objectives), shards=1, series_limit=1_000_000)
     report = Report()
-    measurers: list[Measurer] = []
 
     def measurer() -> Measurer:
-        measurers.append(
-            Measurer(
-                plan.objectives, plan.shards, plan.skew, lambda *what: report.refused.append(what)
-            )
+        return Measurer(
+            plan.objectives,
+            plan.shards,
+            plan.skew,
+            lambda *what: report.refused.append(what),
+            lambda reason, count: report.apart.update({reason: count}),
         )
-        return measurers[-1]
 
     source = _Recording(_arrivals(recorded, report))
     collector = _Collector()
     run_main(build(plan, source, collector, measurer))
     if source.failure is not None:
         raise source.failure
-    for used in measurers:
-        report.apart |= used.apart
     collector.into(report, plan)
+    too_late = sum(decision.too_late for decision in collector.last.values())
+    if too_late:
+        report.apart["too_late"] = too_late
     return report
 
 

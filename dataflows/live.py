@@ -93,6 +93,7 @@ class Engine:
             settings.data_dir / "alerts.json",
             on_book_failure=self.metrics.book_failures.inc,
         )
+        self.metrics.watch_flow(self._clock, self._too_late)
         self.spool: Spool | None = None
         self.service: Service | None = None
         self._source: SpoolSource | None = None
@@ -250,12 +251,24 @@ class Engine:
         except ServiceError as error:
             raise StartError(str(error)) from error
 
+    def _clock(self) -> float:
+        decisions = self.board.snapshot().decisions
+        return min((decision.clock for decision in decisions), default=0.0)
+
+    def _too_late(self) -> int:
+        return sum(decision.too_late for decision in self.board.snapshot().decisions)
+
+    def _undecodable(self, which: str, reason: str) -> None:
+        self.metrics.undecodable.labels(which).inc()
+        log.error("not decoded", signal=which, reason=reason)
+
     def _measurer(self) -> Measurer:
         return Measurer(
             self.plan.objectives,
             self.plan.shards,
             self.plan.skew,
-            lambda which, reason: log.error("not decoded", signal=which, reason=reason),
+            self._undecodable,
+            lambda reason, count: self.metrics.apart.labels(reason).inc(count),
         )
 
 

@@ -32,6 +32,7 @@ TRACE_IDS_PER_CLASS = 2
 REMEMBERED_KEYS = 200_000
 
 Report = Callable[[str, str], None]
+Apart = Callable[[str, int], None]
 
 
 def shard_of(key: SeriesKey, shards: int) -> str:
@@ -77,10 +78,8 @@ class Measurer:
         shards: number of virtual shards.
         skew: seconds that an event may be ahead of its arrival; further ahead it is counted apart.
         refused: told (signal, reason) of a payload that can't be decoded.
-
-    Attributes:
-        apart: events that could be placed nowhere, by reason: `future`, `no_end_time`; metric
-            points: `future_points`.
+        apart: told (reason, count) of what is counted in no SLO: spans that are ahead of their time
+            (`future`) or have none (`no_end_time`), and metric points that cannot be counted.
     """
 
     def __init__(
@@ -89,16 +88,18 @@ class Measurer:
         shards: int,
         skew: float,
         refused: Report = lambda _signal, _reason: None,
+        apart: Apart = lambda _reason, _count: None,
     ) -> None:
         self.shards = [str(n) for n in range(shards)]
         self.skew_ns = int(skew * 1e9)
         self.refused = refused
-        self.apart: Counter[str] = Counter()
+        self.apart = apart
         self._spans = [_SpanObjective(o) for o in objectives if isinstance(o.sli, SpanSli)]
         self._generations = {o.id: o.generation for o in objectives}
         wanted = {f for o in self._spans for f in o.fields}
         self._reader = Reader(wanted) if self._spans else None
         metric_objectives = [o for o in objectives if o.signal == "metrics"]
+        self._ignored: Counter[str] = Counter()
         self._points = PointReader(metric_objectives) if metric_objectives else None
         self._known: dict[SeriesKey, str] = {}
 
@@ -155,9 +156,9 @@ class Measurer:
         ended = batch.end_ns != 0
         due = batch.end_ns <= limit
         if not ended.all():
-            self.apart["no_end_time"] += int((~ended).sum())
+            self.apart("no_end_time", int((~ended).sum()))
         if not due.all():
-            self.apart["future"] += int((~due).sum())
+            self.apart("future", int((~due).sum()))
         placeable: NDArray[np.bool_] = ended & due
         return placeable
 
@@ -227,11 +228,14 @@ class Measurer:
             for point in points:
                 if point.time_ns > limit:
                     # It would keep its stream deaf until then.
-                    self.apart["future_points"] += 1
+                    self.apart("future", 1)
                     continue
                 # All points of an objective go to one shard: increments need to see them all.
                 key = SeriesKey(point.objective, None, self._generations[point.objective])
                 self._shard(key, gathered).points.append(point)
+        for reason, ignored in (reader.ignored - self._ignored).items():
+            self.apart(reason, ignored)
+        self._ignored = reader.ignored.copy()
 
 
 class _SpanObjective:

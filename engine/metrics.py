@@ -4,7 +4,8 @@
 counters and gauges, kept by the official client.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,9 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,21 @@ def error_ratio(window: str) -> Series:
     return Series(f"slo:sli_error:ratio_rate{window}", f"Share of bad events in {window}.")
 
 
+class _TooLate(Collector):
+    """A counter that the shards keep, through restarts."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self.count = count
+
+    def collect(self) -> Iterator[Metric]:
+        """The one family."""
+        yield CounterMetricFamily(
+            "burnline_events_too_late",
+            "Events that were older than every window when they came.",
+            value=self.count(),
+        )
+
+
 class EngineMetrics:
     """The engine's own metrics, on a registry of their own."""
 
@@ -130,6 +149,19 @@ class EngineMetrics:
         self.spool_limit_bytes = self._gauge(
             "burnline_spool_limit_bytes", "Bytes of payloads that the spool may hold."
         )
+        self.undecodable = self._counter(
+            "burnline_undecodable_payloads",
+            "Acknowledged payloads that the flow could not decode; the log has the reason.",
+            ("signal",),
+        )
+        self.apart = self._counter(
+            "burnline_events_apart",
+            "Spans and metric points that were counted in no SLO, by reason.",
+            ("reason",),
+        )
+        self.lag_seconds = self._gauge(
+            "burnline_lag_seconds", "How far behind the wall clock the flow decides."
+        )
         replica = ("replica",)
         self.sends = self._counter(
             "burnline_alertmanager_sends",
@@ -159,6 +191,16 @@ class EngineMetrics:
         self.spool_payloads.set_function(lambda: depth()[0])
         self.spool_bytes.set_function(lambda: depth()[1])
         self.spool_limit_bytes.set(limit)
+
+    def watch_flow(self, clock: Callable[[], float], too_late: Callable[[], int]) -> None:
+        """Show how far the flow is, read at each scrape.
+
+        Args:
+            clock: Unix seconds of the newest decision, 0 before the first.
+            too_late: events so far that were older than every window.
+        """
+        self.lag_seconds.set_function(lambda: max(0.0, time.time() - clock()) if clock() else 0.0)
+        self.registry.register(_TooLate(too_late))
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

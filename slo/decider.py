@@ -131,6 +131,7 @@ class Decider:
             alerts=alerts,
             ended=ended,
             watermark=max(head.watermarks),
+            too_late=head.too_late,
         )
 
     def _extend(self, keys: Sequence[SeriesKey]) -> None:

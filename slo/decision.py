@@ -100,6 +100,7 @@ class Decision:
         alerts: every alert that fires now.
         ended: alerts that this decision ended.
         watermark: Unix seconds of the newest arrival, 0 before the first.
+        too_late: events that came so far and were older than every window.
     """
 
     shard: str
@@ -115,6 +116,7 @@ class Decision:
     alerts: tuple[Alert, ...]
     ended: tuple[Alert, ...]
     watermark: float
+    too_late: int = 0
 
 
 def budget_remaining(target: Fraction, bad: int, total: int) -> float:

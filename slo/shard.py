@@ -319,7 +319,10 @@ class Intake:
         kept = entries.times > self.clock - self.horizon
         if kept.all():
             return entries
-        self.too_late += int(entries.counts[~kept & ~dated, 1].sum())
+        late = entries.where(~kept & ~dated)
+        # The sum over all groups has each of them again.
+        once = np.array([self.keys[row].group is not None for row in late.rows.tolist()], bool)
+        self.too_late += int(late.counts[once, 1].sum())
         return entries.where(kept)
 
     def _sliced(self, entries: Entries) -> Entries:
