@@ -3,7 +3,7 @@
 import platform
 from datetime import UTC, datetime
 
-from benchmarks import latency, throughput
+from benchmarks import exposition, latency, throughput
 
 print(
     f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, Python {platform.python_version()}, "
@@ -11,3 +11,4 @@ print(
 )
 throughput.main()
 latency.main()
+exposition.main()

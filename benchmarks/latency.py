@@ -61,9 +61,7 @@ def _request(tenant: str, spans: int, failed: int) -> bytes:
 
 def _post(port: int, body: bytes) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(
-        "POST", "/v1/traces", body, {"Content-Type": "application/x-protobuf"}
-    )
+    connection.request("POST", "/v1/traces", body, {"Content-Type": "application/x-protobuf"})
     answer = connection.getresponse()
     answer.read()
     if answer.status != 200:
@@ -159,7 +157,9 @@ def main() -> None:
         f"span to page in Alertmanager: median {statistics.median(seconds):.3f} s,"
         f" p99 {p99:.3f} s, max {seconds[-1]:.3f} s ({ROUNDS} pages)"
     )
-    print("rules in Prometheus at its default intervals (1 min, 1 min): 60 s on average (arithmetic)")
+    print(
+        "rules in Prometheus at its default intervals (1 min, 1 min): 60 s on average (arithmetic)"
+    )
 
 
 if __name__ == "__main__":
