@@ -29,6 +29,7 @@ from engine.log import configure
 
 SLOS = Path(__file__).with_name("slos.yaml")
 LEAST_SECONDS = 15.0
+SECONDS_WITHOUT_TERMINAL = 60.0
 INCIDENT_AFTER = 10.0
 STEP_SECONDS = 0.25
 # The engine may have kernels to compile before it decides on the history.
@@ -46,7 +47,8 @@ def run_demo(
     """Run the demo until its time is over or it is interrupted.
 
     Args:
-        seconds: of live traffic, after the history; None for no end.
+        seconds: of live traffic, after the history; None for no end on a terminal, and a minute
+            elsewhere, where nobody can see to press Ctrl-C.
         as_json: print the `Outcome` on standard output, everything else on standard error.
         traffic: a trace to replay instead of the built-in table.
         seed: of latencies, models, tenants and errors.
@@ -65,7 +67,8 @@ def run_demo(
     except TrafficError as error:
         raise click.ClickException(str(error)) from error
     out = Console(stderr=True) if as_json else console or Console()
-    demo = _Demo(trace, seed, seconds, out)
+    endless = seconds is None and out.is_terminal
+    demo = _Demo(trace, seed, None if endless else seconds or SECONDS_WITHOUT_TERMINAL, out)
     try:
         with Signals() as signals:
             demo.run(signals)
