@@ -27,12 +27,12 @@ from dataflows.options import settings_from_environment
 from dataflows.settings import Settings
 from engine.board import Board
 from engine.log import configure, log
-from engine.measure import Measurer
+from engine.measure import Measurer, warm_up
 from engine.metrics import EngineMetrics
 from engine.publish import Publish, Take
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.slo_files import load_paths
-from engine.spans import is_cached, warm_up
+from engine.spans import is_cached
 from engine.spool import Spool, SpoolUnavailable
 from engine.spool_source import SpoolSource
 from slo.decision import Decision

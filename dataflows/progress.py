@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.files import Progress as Hook
-from engine.spans import is_cached, warm_up
+from engine.measure import warm_up
+from engine.spans import is_cached
 
 
 @contextmanager

@@ -55,6 +55,13 @@ def group_rows(
     return classes, firsts[:found].copy()
 
 
+def warm_up() -> None:
+    """Compile both kernels, or load them from numba's cache."""
+    ids, _ = group_rows(np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.int64))
+    seen = np.ones(1, np.bool_)
+    count(ids, ids, seen, seen, 1, 1)
+
+
 @njit(cache=True, nogil=True)
 def count(
     classes: NDArray[np.int64],

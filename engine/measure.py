@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import _grouping, spans
 from engine._grouping import count, group_rows
 from engine.arrivals import Arrivals
 from engine.points import PointReader
@@ -373,3 +374,9 @@ def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
         tallies=tuple(shard.tallies),
         watermarks=arrivals.watermarks,
     )
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from numba's cache: some seconds, or under one."""
+    spans.warm_up()
+    _grouping.warm_up()
