@@ -52,8 +52,8 @@ def _concluded(board, **known):
 
 def test_without_alertmanager_the_page_is_what_the_engine_would_send():
     outcome = json.loads(_concluded(_board(_decision(replace(PAGE, slices=SLICES)))).as_json())
-    assert outcome["page_at"] == "1970-01-01T00:16:40.500+00:00"
-    assert outcome["incident_start"] == "1970-01-01T00:16:30.000+00:00"
+    assert outcome["page_at"] == "1970-01-01T00:16:40.500Z"
+    assert outcome["incident_start"] == "1970-01-01T00:16:30.000Z"
     assert outcome["page_alert"]["sloth_id"] == PAGED
     assert outcome["page_alert"]["severity"] == "page"
     assert outcome["top_slice"] == {"span.tenant.id": "acme"}
