@@ -38,6 +38,7 @@ from engine.spool_source import SpoolSource
 from slo.decision import Decision
 from slo.model import Objective
 from slo.plan import Plan
+from slo.shard import WATCH_LEAD_NS
 
 # Bytewax fixes the number of recovery partitions for good: as many workers may ever take part.
 RECOVERY_PARTITIONS = 8
@@ -299,7 +300,7 @@ def _watched_since(settings: Settings, objectives: Iterable[Objective]) -> dict[
     The recovery store knows it too, but not before its first snapshot.
     """
     path = settings.data_dir / "watched.json"
-    now = time.time_ns()
+    since = time.time_ns() - WATCH_LEAD_NS
     known: dict[str, dict[str, Any]] = {}
     try:
         if path.exists():
@@ -307,7 +308,7 @@ def _watched_since(settings: Settings, objectives: Iterable[Objective]) -> dict[
         watched: dict[str, dict[str, Any]] = {
             o.id: known[o.id]
             if known.get(o.id, {}).get("generation") == o.generation
-            else {"generation": o.generation, "since_ns": now}
+            else {"generation": o.generation, "since_ns": since}
             for o in objectives
         }
         fresh = path.with_suffix(".new")

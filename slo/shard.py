@@ -20,6 +20,9 @@ from slo.slices import SliceBook
 from slo.windows import GRANULARITIES, Counts, Entries, Level
 
 OVERFLOW = "otel.metric.overflow"
+# A counter that began so shortly before we listened counts from its start: nothing of it was counted
+# yet, and its events are hardly older than its first point. So a recording may begin with its application.
+WATCH_LEAD_NS = 300_000_000_000
 
 
 class Tally(NamedTuple):
@@ -261,7 +264,8 @@ class Intake:
 
     def _watch(self, first_arrival_ns: int) -> None:
         """Tell the increments since when each objective is watched; those of a snapshot know."""
-        since = {o: self.watched_since.get(o, first_arrival_ns) for o in self.generations}
+        earliest = first_arrival_ns - WATCH_LEAD_NS
+        since = {o: self.watched_since.get(o, earliest) for o in self.generations}
         named: dict[str, str] = {}
         for moment in sorted(set(since.values())):
             named |= {o: self.generations[o] for o, at in since.items() if at == moment}
