@@ -1,0 +1,85 @@
+"""Prints docs/metrics.md: every family that `engine.metrics` defines.
+
+Write the page anew with `python -m scripts.metrics_page > docs/metrics.md`.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from engine import metrics
+
+UNITS = ("bytes", "days", "ratio", "seconds")
+PAGE = """\
+# Metrics
+
+What `/metrics` shows. This page is made from `engine/metrics.py`; write it anew with
+`python -m scripts.metrics_page > docs/metrics.md`.
+
+## Each SLO
+
+The names with colons, `sloth_slo_info` and `ALERTS` are those that Sloth's dashboards read. They have the
+labels `sloth_id`, `sloth_service`, `sloth_slo` and the SLO's own; `burnline_slo_...` of an SLO with `by`
+also have those of its groups. "Ratio" is a share from 0 to 1, or a burn rate.
+
+{slos}
+
+`slo:sli_error:ratio_rate...` stands once for every window in use (`5m`, `1h`, `30d`, ...), with the label
+`sloth_window`.
+
+## The engine
+
+{engine}
+
+Beside these stand the official client's own, `process_...` and `python_...`: memory, CPU, open files,
+garbage collection.
+"""
+
+
+class Row(NamedTuple):
+    """A family as the page shows it."""
+
+    name: str
+    type: str
+    unit: str
+    help: str
+
+
+def page() -> str:
+    """The whole page."""
+    return PAGE.format(slos=_table(slo_rows()), engine=_table(engine_rows()))
+
+
+def slo_rows() -> list[Row]:
+    """The families made from decisions."""
+    ratio = metrics.error_ratio("...")
+    rows = [_row(s.name, s.type, s.help) for s in metrics.SLO_SERIES]
+    return [*rows[:3], _row(ratio.name, ratio.type, "Share of bad events in a window."), *rows[3:]]
+
+
+def engine_rows() -> list[Row]:
+    """The engine's own families, those that are registered later included."""
+    engine = metrics.EngineMetrics()
+    engine.watch_spool(lambda: (0, 0), 0)
+    engine.watch_flow(lambda: 0.0, lambda: 0)
+    return [
+        _row(family.name, family.type, family.documentation)
+        for family in sorted(engine.registry.collect(), key=lambda family: family.name)
+        if family.name.startswith("burnline_")
+    ]
+
+
+def _row(name: str, kind: str, text: str) -> Row:
+    words = re.split("[_:]", name)
+    unit = next((word for word in reversed(words) if word in UNITS), "")
+    return Row(f"{name}_total" if kind == "counter" else name, kind, unit, text)
+
+
+def _table(rows: Iterable[Row]) -> str:
+    lines = ["| name | type | unit | what |", "|---|---|---|---|"]
+    lines += [f"| `{row.name}` | {row.type} | {row.unit} | {row.help} |" for row in rows]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
