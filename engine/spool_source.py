@@ -21,7 +21,8 @@ BYTES_PER_READ = 64 << 20
 # Without a backlog, what comes within so long is decided on together.
 PACE = timedelta(milliseconds=50)
 TICK = 1.0
-# Positions of so many snapshots back are still needed: Bytewax resumes from one that is whole.
+# Bytewax reads at most one epoch ahead of what is processed, and resumes from the last whole snapshot:
+# payloads before the one but two are never asked for again.
 SNAPSHOTS_KEPT = 3
 
 
@@ -46,15 +47,11 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
     Args:
         spool: of this process; None in a process of a cluster that has none.
         stopping: asked before each read; True ends the input, and so the flow, with a snapshot.
-        retain: seconds that a payload is kept after a snapshot has passed it.
     """
 
-    def __init__(
-        self, spool: Spool | None, stopping: Callable[[], bool], retain: float = 60.0
-    ) -> None:
+    def __init__(self, spool: Spool | None, stopping: Callable[[], bool]) -> None:
         self.spool = spool
         self.stopping = stopping
-        self.retain = retain
         self.partition: SpoolPartition | None = None
 
     def list_parts(self) -> list[str]:
@@ -67,7 +64,7 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
         """Read on where it was left."""
         if self.spool is None:
             raise ValueError("this process has no spool")
-        self.partition = SpoolPartition(self.spool, self.stopping, self.retain, resume_state)
+        self.partition = SpoolPartition(self.spool, self.stopping, resume_state)
         return self.partition
 
 
@@ -78,19 +75,17 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         self,
         spool: Spool,
         stopping: Callable[[], bool],
-        retain: float,
         resume: Position | None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.spool = spool
         self.stopping = stopping
-        self.retain = retain
         self.now = now
         self.position = resume or Position()
         # What is in the spool already was, or could have been, decided on before the restart.
         self.replay_until = spool.last_id()
         self.ticked = self.position.clock
-        self.snapshots: deque[tuple[float, int]] = deque()
+        self.snapshots: deque[int] = deque()
         self.backlog = False
         self.idle_since = time.monotonic()
 
@@ -126,13 +121,9 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
 
     def snapshot(self) -> Position:
         """The position after what was last read; frees what no recovery will ask for again."""
-        now = self.now()
-        self.snapshots.append((now, self.position.after))
-        passed = 0
-        while len(self.snapshots) > SNAPSHOTS_KEPT and self.snapshots[0][0] <= now - self.retain:
-            passed = self.snapshots.popleft()[1]
-        if passed:
-            self.spool.delete_through(passed)
+        self.snapshots.append(self.position.after)
+        if len(self.snapshots) > SNAPSHOTS_KEPT:
+            self.spool.delete_through(self.snapshots.popleft())
         return self.position
 
     def close(self) -> None:
