@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from slo.alerting import Alerting, AlertState, Counted
 from slo.decision import Decision, SeriesKey
-from slo.explain import Explainer, Explanation
+from slo.explain import SLOT_SECONDS, Explainer, Explanation
 from slo.model import CalendarWindow, Objective
 from slo.shard import Head, Update
 from slo.windows import Counts
@@ -27,14 +27,14 @@ class DeciderState:
     """What a recovery snapshot keeps of a decider.
 
     Attributes:
-        current: the newest update of every coarse level.
         alerts: what is armed and fires.
         explainers: the last hour's combinations, by series.
+        dimensions: what the combinations are made of, by objective.
     """
 
-    current: dict[int, Update] = field(default_factory=dict)
     alerts: AlertState = field(default_factory=AlertState)
     explainers: dict[SeriesKey, Explainer] = field(default_factory=dict)
+    dimensions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Decider:
@@ -61,9 +61,18 @@ class Decider:
         self.columns = {w: i for i, w in enumerate(self.windows)}
         self.widths = [len(level) for level in windows]
         self.stale_after = stale_after
-        self.current = dict(state.current)
+        self.dimensions = {o.id: tuple(map(str, o.explain)) for o in objectives.values()}
+        # The newest update of every coarse level; after a restart each tells its sums anew.
+        self.current: dict[int, Update] = {}
         self.alerting = Alerting(objectives, self.columns, state.alerts)
-        self.explainers = dict(state.explainers)
+        # Combinations of other dimensions can't be read as those of today's.
+        self.explainers = {
+            key: explainer
+            for key, explainer in state.explainers.items()
+            if self.generations.get(key.objective) == key.generation
+            and state.dimensions.get(key.objective) == self.dimensions[key.objective]
+        }
+        self.tidied = 0.0
         self.explained: dict[SeriesKey, tuple[float, Explanation]] = {}
         self.queues: list[deque[Update]] = [deque() for _ in windows]
         self.closed: Counts | None = None
@@ -75,7 +84,7 @@ class Decider:
 
     def state(self) -> DeciderState:
         """What a snapshot keeps; taken between epochs, when no update waits for another."""
-        return DeciderState(dict(self.current), self.alerting.state(), dict(self.explainers))
+        return DeciderState(self.alerting.state(), dict(self.explainers), dict(self.dimensions))
 
     def take(self, update: Update) -> list[Decision]:
         """Take a level's update; decides on all that are complete by it."""
@@ -106,6 +115,7 @@ class Decider:
         if head is None:
             raise ValueError("the intake's updates carry a head")
         self._extend(head.keys[self.seen : len(update.sums)])
+        self._tidy(update.clock)
         for tally in head.tallies:
             if tally.key.group is not None:
                 self.explainers.setdefault(tally.key, Explainer()).add(
@@ -195,13 +205,20 @@ class Decider:
         stale = np.array([clock - mark > self.stale_after for mark in head.watermarks])
         return np.asarray(stale[self.signals])
 
+    def _tidy(self, clock: float) -> None:
+        """Forget the combinations of series that had no events for an hour."""
+        if clock - self.tidied >= SLOT_SECONDS:
+            self.tidied = clock
+            for key in [key for key, known in self.explainers.items() if known.is_over(clock)]:
+                del self.explainers[key]
+                self.explained.pop(key, None)
+
     def _explain(self, key: SeriesKey, clock: float) -> Explanation:
         explainer = self.explainers.get(key)
         if explainer is None:
             return Explanation()
         at, explanation = self.explained.get(key, (-EXPLAIN_EVERY, Explanation()))
         if clock - at >= EXPLAIN_EVERY or clock < at:
-            names = tuple(str(field) for field in self.objectives[key.objective].explain)
-            explanation = explainer.explain(clock, names)
+            explanation = explainer.explain(clock, self.dimensions[key.objective])
             self.explained[key] = (clock, explanation)
         return explanation

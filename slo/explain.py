@@ -71,6 +71,10 @@ class Explainer:
         if trace_ids:
             slot.trace_ids[values] = trace_ids[-1]
 
+    def is_over(self, clock: float) -> bool:
+        """Whether all that it holds is older than the last hour."""
+        return not self.slots or self.slots[-1].number <= int(clock) // SLOT_SECONDS - SLOTS
+
     def explain(self, clock: float, names: Sequence[str]) -> Explanation:
         """The explanation of the bad events of the last hour.
 

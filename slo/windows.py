@@ -27,8 +27,9 @@ SHORTEST_WINDOW = GRANULARITIES[0] * BUCKETS_PER_WINDOW
 # out, so that an alert ends no later than it must; where they are long it is kept, so that no alert
 # fires only because a quarter of an hour of good events has just dropped out.
 _WHOLE_FROM = 120
-# A bucket of 2 min or less holds under 2^31 events up to 17 million events a second and series.
+# A bucket of 2 min or less nearly always holds under 2^31 events: up to 17 million a second and series.
 _WIDE_FROM = 900
+_MOST_NARROW = 2**31 - 1
 
 Counts = NDArray[np.int64]
 
@@ -97,6 +98,7 @@ class Level:
         sums: `int64[capacity, windows, 2]`, running sums over each window.
         carry: `int64[capacity, 2]`, counted here since the parent's open bucket began.
         rows: rows in use.
+        resumed: it comes from a snapshot and has told nobody yet what it holds.
     """
 
     granularity: int
@@ -105,6 +107,7 @@ class Level:
     length: int = field(init=False)
     head: int = -1
     rows: int = 0
+    resumed: bool = False
     ring: NDArray[np.signedinteger] = field(init=False)
     sums: Counts = field(init=False)
     carry: Counts = field(init=False)
@@ -139,8 +142,18 @@ class Level:
 
         Returns:
             None where the parent's open bucket stays the same, otherwise what the parent has to
-            count for the bucket that closed (perhaps nothing: it still has to move on itself).
+            count for the bucket that closed (perhaps nothing: it still has to move on itself). After a
+            restart the parent always hears of the first move, so that every level tells its sums
+            once, for the windows that it has now.
         """
+        closed = self._advance(clock)
+        if self.resumed:
+            self.resumed = False
+            if closed is None and self.parent:
+                return Entries.none()
+        return closed
+
+    def _advance(self, clock: int) -> Entries | None:
         head = clock // self.granularity
         if self.head < 0:
             self.head = head
@@ -188,7 +201,9 @@ class Level:
         here, numbers = (
             (entries, buckets) if inside.all() else (entries.where(inside), buckets[inside])
         )
-        np.add.at(self.ring, (numbers % self.length, here.rows), here.counts)
+        at = (numbers % self.length, here.rows)
+        self._widen(at, here.counts)
+        np.add.at(self.ring, at, here.counts)
         for i, window in enumerate(self.windows):
             within = numbers > self.head - reach(window, self.granularity)
             if within.all():
@@ -205,10 +220,17 @@ class Level:
         np.add.at(self.carry, entries.rows[recent], entries.counts[recent])
         return entries.where(~recent)
 
+    def _widen(self, at: tuple[NDArray[np.int64], NDArray[np.int64]], counts: Counts) -> None:
+        """Go over to 64 bits for good where a cell might outgrow 32: a counter may jump by any number."""
+        if self.ring.dtype == np.int32 and len(counts):
+            held = float(np.abs(self.ring[at].astype(np.float64)).max())
+            if held + float(np.abs(counts).sum(dtype=np.float64)) > _MOST_NARROW:
+                self.ring = self.ring.astype(np.int64)
+
     def trimmed(self) -> "Level":
         """A copy without spare capacity: what a recovery snapshot keeps."""
         copy = Level(self.granularity, self.windows, self.parent)
-        copy.head, copy.rows = self.head, self.rows
+        copy.head, copy.rows, copy.resumed = self.head, self.rows, True
         copy.ring = self.ring[:, : self.rows].copy()
         copy.sums = self.sums[: self.rows].copy()
         copy.carry = self.carry[: self.rows].copy()
@@ -220,7 +242,8 @@ class Level:
             return self
         level = Level(self.granularity, windows, parent)
         level.grow(self.rows)
-        level.head = self.head
+        level.head, level.resumed = self.head, self.resumed
+        level.ring = level.ring.astype(self.ring.dtype, copy=False)
         level.carry[: self.rows] = self.carry[: self.rows]
         for bucket in range(self.head - min(self.length, level.length) + 1, self.head + 1):
             level.ring[bucket % level.length, : self.rows] = self.ring[

@@ -1,5 +1,6 @@
 """A shard driven without Bytewax, and event histories for it."""
 
+import pickle
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -40,6 +41,19 @@ class Shard:
             # The coarse levels' updates may overtake the intake's.
             for consequence in reversed(waiting):
                 yield from self.decider.take(consequence)
+
+    def restarted(self, plan: Plan | None = None) -> "Shard":
+        """What a recovery makes of it, perhaps with other objectives."""
+        plan = plan or self.plan
+        states = [self.intake.state(), self.decider.state()]
+        states += [coarse.level.trimmed() for coarse in self.coarse]
+        intake, decider, *levels = pickle.loads(pickle.dumps(states))  # noqa: S301  just made
+        fresh = Shard(plan)
+        fresh.intake.restore(intake)
+        fresh.decider = Decider(plan.by_id, plan.windows, plan.stale_after, decider)
+        for coarse, kept in zip(fresh.coarse, levels, strict=True):
+            coarse.level = kept.fitted(coarse.level.windows, coarse.level.parent)
+        return fresh
 
     def run(self, deposits: Iterable[Deposit]) -> list[Decision]:
         """All decisions."""
