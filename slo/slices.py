@@ -21,11 +21,13 @@ class SliceBook:
         slices: how long a slice is and what share of its events must be good.
         counts: start of a slice (Unix seconds) -> [bad, total].
         verdicts: start of a slice that is over -> whether it was bad.
+        unsettled: starts of slices with events that no verdict has taken into account.
     """
 
     slices: Slices
     counts: dict[int, list[int]] = field(default_factory=dict)
     verdicts: dict[int, bool] = field(default_factory=dict)
+    unsettled: set[int] = field(default_factory=set)
 
     def add(self, time: int, bad: int, total: int) -> None:
         """Count events at a moment (Unix seconds)."""
@@ -33,17 +35,23 @@ class SliceBook:
         counts = self.counts.setdefault(start, [0, 0])
         counts[0] += bad
         counts[1] += total
+        self.unsettled.add(start)
 
     def due(self, clock: int) -> bool:
-        """Whether a slice with traffic has ended by now and has no verdict yet."""
+        """Whether a slice with traffic has ended by now and its verdict is open."""
         end = clock - self.slices.seconds
-        return any(start <= end and start not in self.verdicts for start in self.counts)
+        return any(start <= end for start in self.unsettled)
 
     def settle(self, clock: int) -> list[tuple[int, int, int]]:
         """The slices that ended, or changed their verdict, as (time, bad, total) to count."""
         settled: list[tuple[int, int, int]] = []
-        for start, (bad, total) in sorted(self.counts.items()):
-            if start + self.slices.seconds > clock or total <= 0:
+        if not self.due(clock):
+            return settled
+        over = sorted(s for s in self.unsettled if s + self.slices.seconds <= clock)
+        self.unsettled.difference_update(over)
+        for start in over:
+            bad, total = self.counts[start]
+            if total <= 0:
                 continue
             verdict = Fraction(total - bad, total) < self.slices.target
             before = self.verdicts.get(start)
@@ -64,4 +72,5 @@ class SliceBook:
 
     def remembers(self, time: int, clock: int) -> bool:
         """Whether events at this time can still change a slice."""
-        return time >= clock - REMEMBERED * self.slices.seconds
+        start = time // self.slices.seconds * self.slices.seconds
+        return start >= clock - REMEMBERED * self.slices.seconds
