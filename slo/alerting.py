@@ -92,7 +92,13 @@ class Alerting:
         self.consumed = np.empty((0, len(BUDGET_LEVELS)), np.bool_)
         self._budget = np.empty(0)
         self._exact: list[list[Fraction]] = []
-        self._now = self._restored.now
+        generations = {o.id: o.generation for o in objectives.values()}
+        # Those of objectives that are gone, or counted otherwise now, are no longer told.
+        self._now = tuple(
+            alert
+            for alert in self._restored.now
+            if generations.get(alert.series.objective) == alert.series.generation
+        )
         self._built_at = self._restored.built_at
 
     def extend(self, keys: Sequence[SeriesKey]) -> None:
@@ -197,9 +203,12 @@ class Alerting:
         flat = counted.sums.reshape(-1)
         bad_long, total_long = flat.take(self._long), flat.take(self._long + 1)
         burning = self._valid & exceeds(bad_long, total_long, self._threshold, self._exact)
+        # Bad events without any in all are halves of a count whose other half is still on its way.
+        burning &= total_long > 0
         if burning.any():
             bad_short, total_short = flat.take(self._short), flat.take(self._short + 1)
             burning &= exceeds(bad_short, total_short, self._threshold, self._exact)
+            burning &= total_short > 0
         fresh = burning & ~self.armed
         if fresh.any():
             at = np.nonzero(fresh)
