@@ -110,7 +110,7 @@ class Increments:
         self._families: OrderedDict[tuple[str, bytes, int], tuple[int, ...]] = OrderedDict()
         self._forgotten_ns = 0
 
-    def watch(self, generations: Mapping[str, str], since_ns: int) -> None:
+    def watch(self, generations: Mapping[str, str], since_ns: int | Mapping[str, int]) -> None:
         """Says which objectives are counted from now on; call it at every start, with all of them.
 
         One that is known and counts the same as before goes on where it was. One that is new, or
@@ -119,12 +119,13 @@ class Increments:
 
         Args:
             generations: `Objective.generation` by `Objective.id`.
-            since_ns: Unix nanoseconds since which points would have reached us; 0 counts every
-                series whole from its start on.
+            since_ns: Unix nanoseconds since which points would have reached us, of all or by id; 0
+                counts every series whole from its start on.
         """
         kept = {o for o, generation in generations.items() if self._watched.get(o) == generation}
         self._watched = dict(generations)
-        self._since = {o: self._since[o] if o in kept else since_ns for o in generations}
+        fresh = dict.fromkeys(generations, since_ns) if isinstance(since_ns, int) else since_ns
+        self._since = {o: self._since[o] if o in kept else fresh[o] for o in generations}
         for key in [key for key in self._families if key[0] not in kept]:
             del self._families[key]
 

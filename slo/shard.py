@@ -20,6 +20,7 @@ from slo.slices import SliceBook
 from slo.windows import GRANULARITIES, Counts, Entries, Level
 
 OVERFLOW = "otel.metric.overflow"
+MOST_AT_ONCE = 2**53
 # A counter that began so shortly before we listened counts from its start: nothing of it was counted
 # yet, and its events are hardly older than its first point. So a recording may begin with its application.
 WATCH_LEAD_NS = 300_000_000_000
@@ -207,6 +208,8 @@ class Intake:
         self.per_objective: dict[tuple[str, str], int] = {}
         self.lifetime = np.zeros((0, 2), np.int64)
         self.period = np.zeros((0, 2), np.int64)
+        # Start of the calendar period that a row's `period` counts, Unix seconds.
+        self.since = np.zeros(0, np.int64)
         self.calendars: dict[CalendarWindow, tuple[int, int]] = {}
         self.calendar_rows: dict[CalendarWindow, list[int]] = {}
         self.books: dict[int, SliceBook] = {}
@@ -234,6 +237,7 @@ class Intake:
             self.books[row] = SliceBook(objective.slices)
         if isinstance(objective.window, CalendarWindow):
             self.calendar_rows.setdefault(objective.window, []).append(row)
+            self.since[row] = self.calendars.get(objective.window, (0, 0))[0]
         return row
 
     def _room(self, rows: int) -> None:
@@ -242,6 +246,7 @@ class Intake:
             more = max(rows, 2 * len(self.lifetime), 8) - len(self.lifetime)
             self.lifetime = np.pad(self.lifetime, ((0, more), (0, 0)))
             self.period = np.pad(self.period, ((0, more), (0, 0)))
+            self.since = np.pad(self.since, (0, more))
 
     def take(self, deposit: Deposit) -> Iterator[Update]:
         """Count a deposit; yields an update for each moment that is to be decided."""
@@ -260,16 +265,15 @@ class Intake:
         entries = self._rows_of(deposit)
         if deposit.points:
             entries = entries.also(self._increments(deposit.points))
-        yield self._update(onward, self._events(entries), deposit.tallies, live=deposit.live)
+        # Beyond the limit of series, explanations are of the overflow series too.
+        tallies = tuple(t._replace(key=self.keys[self.row(t.key)]) for t in deposit.tallies)
+        yield self._update(onward, self._events(entries), tallies, live=deposit.live)
 
     def _watch(self, first_arrival_ns: int) -> None:
         """Tell the increments since when each objective is watched; those of a snapshot know."""
         earliest = first_arrival_ns - WATCH_LEAD_NS
         since = {o: self.watched_since.get(o, earliest) for o in self.generations}
-        named: dict[str, str] = {}
-        for moment in sorted(set(since.values())):
-            named |= {o: self.generations[o] for o, at in since.items() if at == moment}
-            self.increments.watch(named, moment)
+        self.increments.watch(self.generations, since)
 
     def _between(self, until: float) -> Iterator[Update]:
         """Decide at each edge before `until` at which a window changes, while the source is not stale."""
@@ -307,7 +311,7 @@ class Intake:
                 key = SeriesKey(objective.id, group, self.generations[objective.id])
                 rows.append(self.row(key))
                 times.append(min(increment.time_ns // 1_000_000_000, now))
-                counts.append((increment.bad, increment.total))
+                counts.append((_bounded(increment.bad), _bounded(increment.total)))
         if not rows:
             return Entries.none()
         return Entries(np.array(rows), np.array(times), np.array(counts, np.int64))
@@ -353,8 +357,10 @@ class Intake:
             if self.clock >= end:
                 start = period_start(window, int(self.clock))
                 self.calendars[window] = (start, period_end(window, int(self.clock)))
-                if end:
-                    self.period[rows] = 0
+                # Another period than the one before, or another than it was before a restart.
+                over = np.array(rows)[self.since[rows] != start]
+                self.period[over] = 0
+                self.since[rows] = start
             within = np.isin(entries.rows, rows) & (entries.times >= start)
             np.add.at(self.period, entries.rows[within], entries.counts[within])
             dated |= within
@@ -399,6 +405,7 @@ class Intake:
             "level": self.level.trimmed(),
             "lifetime": self.lifetime[:rows],
             "period": self.period[:rows],
+            "since": self.since[:rows],
             **{name: getattr(self, name) for name in _KEPT},
         }
 
@@ -408,7 +415,7 @@ class Intake:
         Rows of objectives that are gone, or counted otherwise now, stay where they are: they get no
         more entries, and deciders pass over them.
         """
-        for name in ("lifetime", "period", *_KEPT):
+        for name in ("lifetime", "period", "since", *_KEPT):
             setattr(self, name, state[name])
         self.level = state["level"].fitted(self.level.windows, self.level.parent)
         self.rows = {key: row for row, key in enumerate(self.keys)}
@@ -419,13 +426,17 @@ class Intake:
                 self.calendar_rows.setdefault(objective.window, []).append(row)
 
 
+def _bounded(count: int) -> int:
+    """A count that arrays and floats can hold; no counter counts more events than this between two points."""
+    return max(-MOST_AT_ONCE, min(MOST_AT_ONCE, count))
+
+
 _KEPT = (
     "cause",
     "clock",
     "watermarks",
     "keys",
     "per_objective",
-    "calendars",
     "books",
     "increments",
     "too_late",
