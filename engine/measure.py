@@ -31,6 +31,7 @@ BUCKET = GRANULARITIES[0]
 DENSE_CELLS = 400_000
 TRACE_IDS_PER_CLASS = 2
 REMEMBERED_KEYS = 200_000
+LATEST_NS = 2**64 - 1
 
 Report = Callable[[str, str], None]
 Apart = Callable[[str, int], None]
@@ -107,7 +108,7 @@ class Measurer:
     def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit]]:
         """One deposit for each shard that something arrived for; for all on a tick."""
         gathered: dict[str, _Shard] = {}
-        clock_ns = int(arrivals.clock * 1e9)
+        clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
         if arrivals.traces and self._reader:
             batch = self._read(self._reader, arrivals.traces)
             if len(batch):
@@ -153,7 +154,7 @@ class Measurer:
 
     def _placeable(self, batch: SpanBatch, clock_ns: int) -> NDArray[np.bool_]:
         """Rows with an end time that is not too far ahead; the others are counted apart."""
-        limit = np.uint64(clock_ns + self.skew_ns)
+        limit = np.uint64(min(clock_ns + self.skew_ns, LATEST_NS))
         ended = batch.end_ns != 0
         due = batch.end_ns <= limit
         if not ended.all():
