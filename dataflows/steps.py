@@ -6,6 +6,7 @@ have changed the arrays.
 
 import pickle
 from collections.abc import Iterable
+from itertools import groupby
 
 from bytewax.operators import StatefulBatchLogic
 
@@ -35,9 +36,14 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
             self.intake.restore(pickle.loads(resume))  # noqa: S301  our own recovery store
 
     def on_batch(self, values: list[Deposit]) -> tuple[Iterable[Update], bool]:
-        """Count what waited as one, unless every moment is to be decided on."""
+        """Count what waited of one second as one, unless every moment is to be decided on.
+
+        A backlog is decided on second by second, so that a replay decides as before and a burn
+        that began and ended while we were away is not passed over.
+        """
         if len(values) > 1 and not values[0].exact:
-            values = [merge(values)]
+            seconds = groupby(values, key=lambda deposit: int(deposit.clock))
+            values = [merge(list(group)) for _, group in seconds]
         return [update for deposit in values for update in self.intake.take(deposit)], _RETAIN
 
     def snapshot(self) -> bytes:
