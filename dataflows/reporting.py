@@ -107,7 +107,8 @@ def print_report(report: Report, objectives: dict[str, Objective], console: Cons
     else:
         console.print("no telemetry in these files")
     for signal, reason in report.refused:
-        console.print(f"[yellow]not decoded[/]: a {signal} request: {reason}", highlight=False)
+        text = Text.assemble(("not decoded", "yellow"), f": a {signal} request: {reason}")
+        console.print(text, highlight=False)
     for reason, count in report.apart.items():
         console.print(f"[yellow]counted apart[/]: {count:,} ({reason})")
     console.print("\n[bold]Alerts[/]" if report.alerts else "\n[bold]No alerts[/]")
@@ -153,16 +154,21 @@ def _moment(seconds: float) -> str:
 
 
 def _objective_table(report: Report, objectives: dict[str, Objective]) -> Table:
-    table = Table(title="Objectives", title_justify="left", box=SIMPLE_HEAD)
-    for column in ("SLO", "group"):
-        table.add_column(column, overflow="fold")
-    for column in ("events", "bad", "SLI", "objective", "budget left"):
-        table.add_column(column, justify="right")
+    table = Table(
+        title="Objectives",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    # SLO and group share a column, a line each: apart both would be cut to pieces at 80 characters.
+    table.add_column("SLO", overflow="fold")
+    for column in ("events", "bad", "SLI", "objective", "budget\nleft"):
+        table.add_column(column, justify="right", no_wrap=True)
     for outcome in report.outcomes:
         objective = objectives[outcome.key.objective]
         table.add_row(
-            objective.id,
-            _text(_group(outcome.key.group, objective)),
+            Text("\n".join((objective.id, *_parts(_group(outcome.key.group, objective))))),
             f"{outcome.total:,}",
             f"{outcome.bad:,}",
             "no traffic" if outcome.sli is None else f"{outcome.sli:.4%}",
@@ -180,4 +186,8 @@ def slice_text(found: SliceCount) -> str:
 
 
 def _text(values: dict[str, str]) -> str:
-    return " ".join(f"{name}={value or '(none)'}" for name, value in values.items())
+    return " ".join(_parts(values))
+
+
+def _parts(values: dict[str, str]) -> list[str]:
+    return [f"{name}={value or '(none)'}" for name, value in values.items()]
