@@ -145,7 +145,7 @@ class Service:
             await self._open_receivers(config.spool)
         if config.listen is not None:
             face = Face(board, config.metrics, self._pages, self._unready, config.ready_within)
-            await self._serve_http("listen", "--listen", config.listen, face.make_app())
+            await self._serve_http("listen", "--http", config.listen, face.make_app())
         await self.sender.start()
         log.info("service started", **self.describe())
 
