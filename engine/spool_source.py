@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from engine.arrivals import Arrivals
+from engine.log import log
 from engine.spool import Spool, Stored
 
 # One decision costs about the same however much came before it, so a backlog is read in big pieces.
@@ -84,6 +85,13 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         self.position = resume or Position()
         # What is in the spool already was, or could have been, decided on before the restart.
         self.replay_until = spool.last_id()
+        if self.position.after > self.replay_until:
+            log.warning(
+                "the spool is another than the one read before; all of it is read",
+                read_through=self.position.after,
+                newest=self.replay_until,
+            )
+            self.position = Position(0, self.position.clock, self.position.watermarks)
         self.ticked = self.position.clock
         self.snapshots: deque[int] = deque()
         self.backlog = False
