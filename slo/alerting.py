@@ -281,7 +281,7 @@ class Alerting:
         remaining = budget_remaining(objective.target, bad, total)
         explanation = explain(identity.key, clock)
         short = long = 0
-        burn_short = burn_long = float(Fraction(bad, total) / budget) if total else 0.0
+        burn_short = burn_long = _burn(bad, total, budget)
         factor = 0.0
         if 0 <= tier < len(objective.tiers):
             fired = objective.tiers[tier]
@@ -311,4 +311,9 @@ class Alerting:
     def _burn_rate(self, counted: Counted, row: int, window: int, budget: Fraction) -> float:
         column = self.columns[window]
         bad, total = counted.sums[row, column].tolist()
-        return float(Fraction(bad, total) / budget) if total else 0.0
+        return _burn(bad, total, budget)
+
+
+def _burn(bad: int, total: int, budget: Fraction) -> float:
+    """`bad / total / budget`, rounded once."""
+    return bad * budget.denominator / (total * budget.numerator) if total else 0.0

@@ -123,4 +123,7 @@ def budget_remaining(target: Fraction, bad: int, total: int) -> float:
     """`1 - e(W) / (1 - target)`, signed; 1 while nothing was counted (no traffic burns nothing)."""
     if total == 0:
         return 1.0
-    return float(1 - Fraction(bad, total) / (1 - target))
+    # One division of integers rounds as a fraction's does, at a tenth of its price.
+    budget = 1 - target
+    whole = total * budget.numerator
+    return (whole - bad * budget.denominator) / whole
