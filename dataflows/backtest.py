@@ -98,6 +98,8 @@ def backtest(
 def _checked(recorded: Iterator[Recorded]) -> Iterator[Recorded]:
     try:
         yield from recorded
+    except IsADirectoryError as error:
+        raise BadRecording(f"{error.filename} is a directory; name the files in it") from error
     except OSError as error:
         raise BadRecording(f"{error.filename}: {error.strerror}; check the path") from error
     except ValueError as error:

@@ -22,6 +22,7 @@ _WIDTHS = {1: 8, 5: 4}
 _SPAN = {(7, 1), (8, 1), (6, 0)}
 _LOG = {(1, 1), (11, 1)}
 _METRIC = {(5, 2), (7, 2), (9, 2), (10, 2), (11, 2)}
+_YEAR_2200 = 7_258_118_400_000_000_000
 _TIMES = Reader(())
 
 
@@ -83,19 +84,22 @@ def signal_of(body: bytes) -> Signal | Literal["logs"] | None:
 def newest(signal: Signal, body: bytes) -> int:
     """The newest span's end or metric point's time, Unix nanoseconds; 0 where there is none.
 
+    Times from the year 2200 on are passed over: one broken span must not carry the clock there.
+
     Raises:
         ValueError: the official parser refuses the body.
     """
     if signal == "traces":
         try:
-            return int(_TIMES.read([body]).end_ns.max(initial=0))
+            ends = _TIMES.read([body]).end_ns
+            return int(ends.max(initial=0, where=ends < _YEAR_2200))
         except Refused as error:
             raise ValueError(f"no trace request ({error.reason})") from error
     try:
         request = ExportMetricsServiceRequest.FromString(body)
     except DecodeError as error:
         raise ValueError(f"no metrics request ({error})") from error
-    return max(_point_times(request), default=0)
+    return max((time for time in _point_times(request) if time < _YEAR_2200), default=0)
 
 
 def _point_times(request: ExportMetricsServiceRequest) -> Iterator[int]:

@@ -31,6 +31,8 @@ BUCKET = GRANULARITIES[0]
 DENSE_CELLS = 400_000
 TRACE_IDS_PER_CLASS = 2
 REMEMBERED_KEYS = 200_000
+# Characters of a group's or slice's value that are kept: they stand in every label and snapshot.
+LONGEST_VALUE = 256
 LATEST_NS = 2**64 - 1
 
 Report = Callable[[str, str], None]
@@ -292,12 +294,12 @@ def _classify(batch: SpanBatch, columns: tuple[Field, ...]) -> _Classes:
 
 
 def _texts(kinds: NDArray[np.uint8], bits: NDArray[np.int64], strings: Sequence[str]) -> list[str]:
-    """Values as label text: absent and uncomparable ones are empty."""
+    """Values as label text, cut to a length; absent and uncomparable ones are empty."""
     floats = bits.view(np.float64)
     texts = []
     for i, kind in enumerate(kinds.tolist()):
         if kind == Kind.STRING:
-            texts.append(strings[bits[i]])
+            texts.append(strings[bits[i]][:LONGEST_VALUE])
         elif kind == Kind.INT:
             texts.append(str(bits[i]))
         elif kind == Kind.FLOAT:

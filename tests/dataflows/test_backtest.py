@@ -15,11 +15,15 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from rich.console import Console
 
-from dataflows.backtest import Report
+from dataflows.backtest import Report, run
 from dataflows.cli import main
 from dataflows.reporting import print_report
+from engine._signals import newest
+from engine.files import Recorded
+from slo import load
 from slo.decision import budget_remaining
 from tests.dataflows import recorded
 
@@ -36,6 +40,16 @@ ALERT_KEYS = {
 }
 OBJECTIVE_KEYS = {"slo", "service", "group", "total", "bad", "sli", "budget_remaining"}
 _TIME = re.compile(r"2026-06-0[12]T\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+PLAIN = """\
+apiVersion: burnline/v1
+service: s
+slos:
+  - name: o
+    objective: 99
+    sli: {spans: {total: '{}', bad: '{ status = error }'}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +215,17 @@ def test_what_is_not_counted_is_told() -> None:
     print_report(report, {}, Console(file=output, width=80))
     assert "not decoded: a traces request: no [/end]\n" in output.getvalue()
     assert "counted apart: 1,200 (future)\n" in output.getvalue()
+
+
+def test_a_broken_time_does_not_carry_the_clock_away() -> None:
+    request = ExportTraceServiceRequest()
+    spans_of = request.resource_spans.add().scope_spans.add().spans
+    for second in range(600):
+        spans_of.add(end_time_unix_nano=(1_700_000_000 + second) * 10**9)
+    spans_of.add(end_time_unix_nano=2**64 - 1)
+    body = request.SerializeToString()
+    assert newest("traces", body) == 1_700_000_599 * 10**9
+    (objective,) = load({"a.yaml": PLAIN}).objectives
+    report = run([objective], [Recorded("traces", body, newest("traces", body), "a")])
+    assert [outcome.total for outcome in report.outcomes] == [600]
+    assert report.apart == {"future": 1}

@@ -84,7 +84,7 @@ INPUT = [
     Wrong(
         BACKTEST + " --data nope", 1, "burnline: nope: No such file or directory; check the path"
     ),
-    Wrong(BACKTEST + " --data folder", 1, "burnline: folder: Is a directory; check the path"),
+    Wrong(BACKTEST + " --data folder", 1, "burnline: folder is a directory; name the files in it"),
     Wrong(BACKTEST + " --data text.csv", 1, "text.csv: neither OTLP's JSON nor protobuf messages"),
     Wrong(BACKTEST + " --data cut.jsonl", 1, "cut.jsonl:2: not JSON"),
     Wrong(BACKTEST + " --data other.jsonl", 1, "other.jsonl:1: neither resourceSpans nor resource"),

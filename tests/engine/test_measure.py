@@ -127,3 +127,14 @@ def test_a_payload_that_cannot_be_decoded_costs_only_itself():
     deposits = measurer.measure(Arrivals(clock=float(CLOCK), traces=(good, b"\xff", good, b"\xff")))
     assert _counts(deposits)[("a",), CLOCK, "total"] == 2
     assert [signal for signal, _ in refused] == ["traces", "traces"]
+
+
+def test_long_values_are_cut_and_still_counted():
+    measurer = Measurer((OBJECTIVE,), shards=1, skew=30)
+    long = "x" * 100_000
+    spans = [_span(CLOCK * 10**9, tenant=f"{long}{n}", model=long) for n in range(3)]
+    deposits = measurer.measure(Arrivals(clock=CLOCK, traces=(_payload(*spans),)))
+    counts = _counts(deposits)
+    groups = {group for group, _, _ in counts if group}
+    assert groups == {("x" * measure.LONGEST_VALUE,)}
+    assert {total for (_, _, what), total in counts.items() if what == "total"} == {3}
