@@ -54,7 +54,8 @@ def run(**options: object) -> None:
     Every option can be given as an environment variable (BURNLINE_...) too. Stop it with Ctrl-C or
     SIGTERM; started again on the same data directory it goes on from where it was.
     """
-    from dataflows.live import Engine, StartError  # noqa: PLC0415
+    from dataflows.data_dir import StartError  # noqa: PLC0415
+    from dataflows.live import Engine  # noqa: PLC0415
 
     try:
         Engine(settings_of(options)).run()

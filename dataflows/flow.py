@@ -24,8 +24,8 @@ from engine.arrivals import Arrivals
 from engine.measure import Measurer
 from slo.decision import Decision
 from slo.durations import format_duration
+from slo.messages import Deposit, Update
 from slo.plan import Plan
-from slo.shard import Deposit, Update
 from slo.windows import GRANULARITIES
 
 

@@ -5,23 +5,23 @@ Bytewax's flags (`-w`, `-i`/`-a`, `-r`) and takes the settings from the environm
 `BURNLINE_DATA_DIR`, …; see `burnline run --help`).
 """
 
-import fcntl
-import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from types import FrameType
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import click
 from bytewax.dataflow import Dataflow
-from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
+from dataflows import data_dir
+from dataflows.data_dir import StartError
 from dataflows.flow import build
 from dataflows.options import settings_from_environment
 from dataflows.settings import Settings
@@ -36,16 +36,7 @@ from engine.spans import is_cached
 from engine.spool import Spool, SpoolUnavailable
 from engine.spool_source import SpoolSource
 from slo.decision import Decision
-from slo.model import Objective
 from slo.plan import Plan
-from slo.shard import WATCH_LEAD_NS
-
-# Bytewax fixes the number of recovery partitions for good: as many workers may ever take part.
-RECOVERY_PARTITIONS = 8
-
-
-class StartError(Exception):
-    """The engine can't start; the message says why, and the mend."""
 
 
 class Addresses(NamedTuple):
@@ -79,10 +70,10 @@ class Engine:
             )
         if not loaded.objectives:
             raise StartError("the SLO files hold no SLO; add one under `slos:`")
-        _prepare(settings)
+        data_dir.prepare(settings)
         self.plan = Plan(
             loaded.objectives,
-            watched_since=_watched_since(settings, loaded.objectives),
+            watched_since=data_dir.watched_since(settings, loaded.objectives),
             shards=settings.shards,
             series_limit=settings.series_limit,
             stale_after=settings.stale_after,
@@ -179,7 +170,7 @@ class Engine:
         """
         _compile()
         try:
-            self._data_lock = _lock(self.settings)
+            self._data_lock = data_dir.lock(self.settings)
         except BlockingIOError as error:
             if not shared:
                 raise StartError(
@@ -271,70 +262,6 @@ class Engine:
             self._undecodable,
             lambda reason, count: self.metrics.apart.labels(reason).inc(count),
         )
-
-
-def _prepare(settings: Settings) -> None:
-    """Make the data directory, or see that it fits."""
-    recovery, shards = settings.data_dir / "recovery", settings.data_dir / "shards"
-    try:
-        recovery.mkdir(parents=True, exist_ok=True)
-        if not any(recovery.iterdir()):
-            init_db_dir(recovery, RECOVERY_PARTITIONS)
-            shards.write_text(f"{settings.shards}\n")
-        made_with = shards.read_text().strip()
-    except OSError as error:
-        raise StartError(
-            f"the data directory {settings.data_dir} can't be used ({error.strerror}); make it "
-            "writable or name another with --data-dir"
-        ) from error
-    if made_with != str(settings.shards):
-        raise StartError(
-            f"the data directory {settings.data_dir} was made with --shards {made_with}, and keeps "
-            f"them; run with that, or name another with --data-dir"
-        )
-
-
-def _watched_since(settings: Settings, objectives: Iterable[Objective]) -> dict[str, int]:
-    """Since when each objective, as it counts now, has been watched; kept beside the spool.
-
-    The recovery store knows it too, but not before its first snapshot.
-    """
-    path = settings.data_dir / "watched.json"
-    since = time.time_ns() - WATCH_LEAD_NS
-    known: dict[str, dict[str, Any]] = {}
-    try:
-        if path.exists():
-            known = json.loads(path.read_text())
-        watched: dict[str, dict[str, Any]] = {
-            o.id: known[o.id]
-            if known.get(o.id, {}).get("generation") == o.generation
-            else {"generation": o.generation, "since_ns": since}
-            for o in objectives
-        }
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(watched, indent=1))
-        fresh.replace(path)
-    except (OSError, ValueError) as error:
-        raise StartError(
-            f"{path} can't be used ({error}); make it writable or remove it"
-        ) from error
-    return {objective: int(entry["since_ns"]) for objective, entry in watched.items()}
-
-
-def _lock(settings: Settings) -> IO[str]:
-    """Keep other engines out of the data directory, for as long as this process lives.
-
-    Raises:
-        BlockingIOError: another process has it.
-        StartError: the lock's file can't be opened.
-    """
-    path = settings.data_dir / "lock"
-    try:
-        lock = path.open("a+")
-    except OSError as error:
-        raise StartError(f"{path} can't be opened ({error.strerror}); make it writable") from error
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return lock
 
 
 def _compile() -> None:

@@ -12,8 +12,9 @@ from bytewax.operators import StatefulBatchLogic
 
 from slo.decider import Decider
 from slo.decision import Decision
+from slo.messages import Deposit, Update, merge
 from slo.plan import Plan
-from slo.shard import Coarse, Deposit, Intake, Update, merge
+from slo.shard import Coarse, Intake
 from slo.windows import Level
 
 _RETAIN = StatefulBatchLogic.RETAIN

@@ -12,7 +12,7 @@ class Arrivals:
         traces: `ExportTraceServiceRequest`s, as bytes.
         metrics: `ExportMetricsServiceRequest`s, as bytes.
         live: False while the source replays what was read before a restart.
-        exact: see `slo.shard.Deposit.exact`.
+        exact: see `slo.messages.Deposit.exact`.
         tick: every shard is to move on to the clock, also those without data.
         watermarks: newest arrival of (traces, metrics), 0 for none yet.
     """

@@ -21,8 +21,8 @@ from slo.columns import Field, Kind, SpanBatch
 from slo.decision import SeriesKey
 from slo.increments import Point
 from slo.masks import fields, mask
+from slo.messages import Deposit, Tally
 from slo.model import Objective, SpanSli
-from slo.shard import Deposit, Tally
 from slo.traceql import Filter
 from slo.windows import GRANULARITIES, Entries
 

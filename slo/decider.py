@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from slo.alerting import Alerting, AlertState, Counted
 from slo.decision import Decision, SeriesKey
 from slo.explain import SLOT_SECONDS, Explainer, Explanation
+from slo.messages import Head, Update
 from slo.model import CalendarWindow, Objective
-from slo.shard import Head, Update
 from slo.windows import Counts
 
 EXPLAIN_EVERY = 5.0

@@ -6,8 +6,7 @@ windows. `Coarse` is any further level. Both emit `Update`s, which `slo.decider`
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,131 +14,16 @@ from numpy.typing import NDArray
 from slo.calendars import period_end, period_start
 from slo.decision import SeriesKey
 from slo.increments import Increments, Point
+from slo.messages import Deposit, Head, Tally, Update
 from slo.model import CalendarWindow, Objective
 from slo.slices import SliceBook
-from slo.windows import GRANULARITIES, Counts, Entries, Level
+from slo.windows import GRANULARITIES, Entries, Level
 
 OVERFLOW = "otel.metric.overflow"
 MOST_AT_ONCE = 2**53
 # A counter that began so shortly before we listened counts from its start: nothing of it was counted
 # yet, and its events are hardly older than its first point. So a recording may begin with its application.
 WATCH_LEAD_NS = 300_000_000_000
-
-
-class Tally(NamedTuple):
-    """Counts of one combination of the explained dimensions among a series' events.
-
-    Attributes:
-        key: the series.
-        values: the combination, in the order of `Objective.explain`; `""` where absent.
-        bad: bad events.
-        total: all events.
-        trace_ids: hex ids of a few of the bad.
-    """
-
-    key: SeriesKey
-    values: tuple[str, ...]
-    bad: int
-    total: int
-    trace_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Deposit:
-    """What one batch of arrivals holds for one shard; empty for a mere tick of the clock.
-
-    Attributes:
-        shard: the shard's key.
-        clock: Unix seconds at which this arrived; live the wall clock, in a backtest the events'.
-        live: False while what is read was read before a restart already.
-        exact: decide also at every moment between the last clock and this one at which a window
-            changes (a backtest), instead of only now.
-        keys: series that the entries' rows point into.
-        entries: counts, at times no later than the clock.
-        points: metric points; all of an objective go to the same shard.
-        tallies: for explanations.
-        watermarks: newest arrival of (traces, metrics), Unix seconds, 0 for none yet.
-    """
-
-    shard: str
-    clock: float
-    live: bool = True
-    exact: bool = False
-    keys: tuple[SeriesKey, ...] = ()
-    entries: Entries = field(default_factory=Entries.none)
-    points: tuple[Point, ...] = ()
-    tallies: tuple[Tally, ...] = ()
-    watermarks: tuple[float, float] = (0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What only the intake knows of a shard; travels with level 0's updates.
-
-    Attributes:
-        shard: the shard's key.
-        keys: series, one a row; only ever appended to.
-        period: `int64[rows, 2]`, calendar counts, zeros where the window is rolling.
-        lifetime: `int64[rows, 2]`, ever counted.
-        tallies: for explanations.
-        watermarks: newest arrival of (traces, metrics).
-        too_late: events refused so far because no window reaches back to them.
-    """
-
-    shard: str
-    keys: Sequence[SeriesKey]
-    period: Counts
-    lifetime: Counts
-    tallies: tuple[Tally, ...]
-    watermarks: tuple[float, float]
-    too_late: int
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """A level's sums after a change.
-
-    Attributes:
-        level: index of the level.
-        cause: number of the intake's update that led to this one.
-        clock: Unix seconds.
-        live: as in `Deposit`.
-        sums: `int64[rows, windows, 2]`.
-        carry: `int64[rows, 2]`.
-        onward: what the next level has to count, None where it has nothing to do.
-        head: with level 0 only.
-    """
-
-    level: int
-    cause: int
-    clock: float
-    live: bool
-    sums: Counts
-    carry: Counts
-    onward: Entries | None
-    head: Head | None = None
-
-
-def merge(deposits: Sequence[Deposit]) -> Deposit:
-    """Several deposits of one shard as one, at the clock of the newest."""
-    keys: list[SeriesKey] = []
-    entries = Entries.none()
-    for deposit in deposits:
-        shifted = deposit.entries._replace(rows=deposit.entries.rows + len(keys))
-        entries = entries.also(shifted)
-        keys.extend(deposit.keys)
-    marks = [deposit.watermarks for deposit in deposits]
-    return Deposit(
-        shard=deposits[0].shard,
-        clock=max(deposit.clock for deposit in deposits),
-        live=deposits[-1].live,
-        exact=deposits[-1].exact,
-        keys=tuple(keys),
-        entries=entries,
-        points=tuple(point for deposit in deposits for point in deposit.points),
-        tallies=tuple(tally for deposit in deposits for tally in deposit.tallies),
-        watermarks=(max(mark[0] for mark in marks), max(mark[1] for mark in marks)),
-    )
 
 
 class Coarse:

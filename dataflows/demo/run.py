@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from dataflows.data_dir import StartError
 from dataflows.demo.board import Board
 from dataflows.demo.outcome import Outcome
 from dataflows.demo.sender import Sender
@@ -23,7 +24,7 @@ from dataflows.demo.tellers import LineTeller, LiveTeller, Teller
 from dataflows.demo.trace import Trace, TrafficError, read_trace, table_trace
 from dataflows.demo.traffic import ERRORS, Incident, Traffic
 from dataflows.demo.view import Scene, clock_text
-from dataflows.live import Engine, StartError
+from dataflows.live import Engine
 from dataflows.settings import Settings
 from engine.log import configure
 

@@ -11,9 +11,10 @@ from scipy.stats import beta
 
 from slo.decision import SeriesKey, budget_remaining
 from slo.evidence import evident, exceeds
+from slo.messages import Deposit
 from slo.model import CalendarWindow, Objective, RollingWindow, Slices, SpanSli, Tier
 from slo.plan import Plan
-from slo.shard import OVERFLOW, Deposit
+from slo.shard import OVERFLOW
 from slo.traceql import parse_filter
 from slo.windows import Entries
 from tests.strategies.shards import Shard

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from slo.decision import SeriesKey
+from slo.messages import Deposit
 from slo.model import Objective, RollingWindow, SpanSli, Tier
 from slo.plan import Plan
-from slo.shard import Deposit
 from slo.traceql import parse_filter
 from slo.windows import Entries
 from tests.strategies.shards import Shard

@@ -10,10 +10,11 @@ from slo.burn import resolve_tiers
 from slo.columns import Field
 from slo.decision import SeriesKey
 from slo.increments import Point
+from slo.messages import Deposit, Tally
 from slo.model import CalendarWindow, CounterSli, Objective, RollingWindow, Slices, SpanSli
 from slo.plan import Plan
 from slo.promql import parse_selector
-from slo.shard import MOST_AT_ONCE, OVERFLOW, Deposit, Tally
+from slo.shard import MOST_AT_ONCE, OVERFLOW
 from slo.traceql import parse_filter
 from slo.windows import Entries
 from tests.strategies.shards import Shard

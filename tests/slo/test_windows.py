@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from dataflows.steps import CoarseStep, DecideStep, IntakeStep
 from slo.decision import SeriesKey
+from slo.messages import Deposit
 from slo.model import Objective, RollingWindow, SpanSli
 from slo.plan import Plan
-from slo.shard import Deposit
 from slo.traceql import parse_filter
 from slo.windows import GRANULARITIES, Entries, build_levels, level_of, reach
 from tests.strategies.shards import Shard, histories

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from slo.decider import Decider
 from slo.decision import Decision
+from slo.messages import Deposit
 from slo.plan import Plan
-from slo.shard import Coarse, Deposit, Intake
+from slo.shard import Coarse, Intake
 from slo.windows import GRANULARITIES
 
 
