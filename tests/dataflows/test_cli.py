@@ -49,6 +49,7 @@ class Wrong(NamedTuple):
     output: str = ""
 
 
+FREE = "--otlp-grpc 127.0.0.1:0 --otlp-http 127.0.0.1:0"
 BACKTEST, RUN = "backtest --slos good.yaml", "run --slos good.yaml --data-dir data"
 USAGE = [
     Wrong("valdate good.yaml", 2, "No such command 'valdate'. Did you mean 'validate'?"),
@@ -96,7 +97,7 @@ INPUT = [
     Wrong(
         "run --slos good.yaml --data-dir good.yaml", 1, "can't be used (Not a directory); make it"
     ),
-    Wrong(RUN + " --http 999.1.1.1:80", 1, "pass --http HOST:PORT"),
+    Wrong(f"{RUN} {FREE} --http 999.1.1.1:80", 1, "pass --http HOST:PORT"),
     Wrong(RUN + " --otlp-grpc 999.1.1.1:80", 1, "pass --otlp-grpc HOST:PORT"),
     Wrong("demo --seconds 15 --traffic nope.csv", 1, "nope.csv: No such file or directory; name a"),
     Wrong("demo --seconds 15 --traffic folder", 1, "folder: "),
