@@ -65,6 +65,7 @@ class Report:
         requests: export requests read.
         refused: (signal, reason) of requests that no decoder takes.
         apart: events that could be placed nowhere, by reason.
+        edges: (SLO, metric, edge used) of histograms without a bucket edge at the SLO's bound.
         first: Unix seconds of the first arrival, 0 without any.
         last: of the last.
     """
@@ -75,6 +76,7 @@ class Report:
     requests: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
     apart: Counter[str] = field(default_factory=Counter)
+    edges: list[tuple[str, str, float]] = field(default_factory=list)
     first: float = 0.0
     last: float = 0.0
 
@@ -119,6 +121,7 @@ def run(objectives: Iterable[Objective], recorded: Iterable[Recorded]) -> Report
             plan.skew,
             lambda *what: report.refused.append(what),
             lambda reason, count: report.apart.update({reason: count}),
+            lambda *what: report.edges.append(what),
         )
 
     source = _Recording(_arrivals(recorded, report))

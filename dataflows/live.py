@@ -261,7 +261,18 @@ class Engine:
             self.plan.skew,
             self._undecodable,
             lambda reason, count: self.metrics.apart.labels(reason).inc(count),
+            _warn_of_edge,
         )
+
+
+def _warn_of_edge(objective: str, metric: str, edge: float) -> None:
+    log.warning(
+        "a histogram has no bucket edge at the bound: what lies between counts as bad; give the "
+        "instrument an edge there, or use spans",
+        slo=objective,
+        metric=metric,
+        edge_used=edge,
+    )
 
 
 def _compile() -> None:

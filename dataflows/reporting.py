@@ -111,6 +111,9 @@ def print_report(report: Report, objectives: dict[str, Objective], console: Cons
         console.print(text, highlight=False)
     for reason, count in report.apart.items():
         console.print(f"[yellow]counted apart[/]: {count:,} ({reason})")
+    for slo, metric, edge in report.edges:
+        told = f"{slo}: {metric} has no bucket edge at the bound; {edge:g} was used"
+        console.print(told, style="yellow", markup=False, soft_wrap=True)
     console.print("\n[bold]Alerts[/]" if report.alerts else "\n[bold]No alerts[/]")
     for alert in report.alerts:
         console.print(_alert_text(alert, objectives[alert.series.objective]), soft_wrap=True)

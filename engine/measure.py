@@ -22,7 +22,7 @@ from slo.decision import SeriesKey
 from slo.increments import Point
 from slo.masks import fields, mask
 from slo.messages import Deposit, Tally
-from slo.model import Objective, SpanSli
+from slo.model import HistogramSli, Objective, SpanSli
 from slo.traceql import Filter
 from slo.windows import GRANULARITIES, Entries
 
@@ -31,12 +31,15 @@ BUCKET = GRANULARITIES[0]
 DENSE_CELLS = 400_000
 TRACE_IDS_PER_CLASS = 2
 REMEMBERED_KEYS = 200_000
+# An exponential histogram hardly ever has an edge at the bound; one this near it is not worth a word.
+NEAR_EDGE = 0.95
 # Characters of a group's or slice's value that are kept: they stand in every label and snapshot.
 LONGEST_VALUE = 256
 LATEST_NS = 2**64 - 1
 
 Report = Callable[[str, str], None]
 Apart = Callable[[str, int], None]
+Edge = Callable[[str, str, float], None]
 
 
 def shard_of(key: SeriesKey, shards: int) -> str:
@@ -84,6 +87,8 @@ class Measurer:
         refused: told (signal, reason) of a payload that can't be decoded.
         apart: told (reason, count) of what is counted in no SLO: spans that are ahead of their time
             (`future`) or have none (`no_end_time`), and metric points that cannot be counted.
+        edge: told once (objective, metric, edge) where a histogram is split at a bucket edge well
+            below the objective's bound, because it has none there.
     """
 
     def __init__(
@@ -93,17 +98,21 @@ class Measurer:
         skew: float,
         refused: Report = lambda _signal, _reason: None,
         apart: Apart = lambda _reason, _count: None,
+        edge: Edge = lambda _objective, _metric, _edge: None,
     ) -> None:
         self.shards = [str(n) for n in range(shards)]
         self.skew_ns = int(skew * 1e9)
         self.refused = refused
         self.apart = apart
+        self.edge = edge
         self._spans = [_SpanObjective(o) for o in objectives if isinstance(o.sli, SpanSli)]
         self._generations = {o.id: o.generation for o in objectives}
         wanted = {f for o in self._spans for f in o.fields}
         self._reader = Reader(wanted) if self._spans else None
         metric_objectives = [o for o in objectives if o.signal == "metrics"]
         self._ignored: Counter[str] = Counter()
+        self._bounds = {o.id: o.sli.above for o in objectives if isinstance(o.sli, HistogramSli)}
+        self._edges: set[tuple[str, str]] = set()
         self._points = PointReader(metric_objectives) if metric_objectives else None
         self._known: dict[SeriesKey, str] = {}
 
@@ -240,6 +249,11 @@ class Measurer:
         for reason, ignored in (reader.ignored - self._ignored).items():
             self.apart(reason, ignored)
         self._ignored = reader.ignored.copy()
+        for objective, metric in reader.edges.keys() - self._edges:
+            self._edges.add((objective, metric))
+            edge = reader.edges[objective, metric]
+            if edge < NEAR_EDGE * self._bounds[objective]:
+                self.edge(objective, metric, edge)
 
 
 class _SpanObjective:

@@ -1,10 +1,14 @@
 """From payloads to counts, against counting by hand; hostile times and odd values."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -13,7 +17,8 @@ from engine import measure
 from engine.arrivals import Arrivals
 from engine.measure import BUCKET, Measurer
 from slo.columns import Field
-from slo.model import Objective, RollingWindow, SpanSli
+from slo.model import HistogramSli, Objective, RollingWindow, SpanSli
+from slo.promql import parse_selector
 from slo.traceql import parse_filter
 
 CLOCK = 1_700_000_000
@@ -138,3 +143,24 @@ def test_long_values_are_cut_and_still_counted():
     groups = {group for group, _, _ in counts if group}
     assert groups == {("x" * measure.LONGEST_VALUE,)}
     assert {total for (_, _, what), total in counts.items() if what == "total"} == {3}
+
+
+@pytest.mark.parametrize(("bounds", "told"), [([1, 10], [1.0]), ([1, 4.9], []), ([1, 5], [])])
+def test_a_histogram_split_far_below_its_bound_is_told_once(bounds, told):
+    sli = HistogramSli(parse_selector("latency"), above=5)
+    objective = replace(OBJECTIVE, sli=sli, by=(), explain=())
+    request = ExportMetricsServiceRequest()
+    metric = request.resource_metrics.add().scope_metrics.add().metrics.add(name="latency")
+    metric.histogram.aggregation_temporality = 1
+    metric.histogram.data_points.add(
+        start_time_unix_nano=(CLOCK - 1) * 10**9,
+        time_unix_nano=CLOCK * 10**9,
+        count=3,
+        bucket_counts=[1, 1, 1],
+        explicit_bounds=bounds,
+    )
+    found = []
+    measurer = Measurer((objective,), 1, 30, edge=lambda *what: found.append(what))
+    for _ in range(2):
+        measurer.measure(Arrivals(clock=CLOCK, metrics=(request.SerializeToString(),)))
+    assert found == [(objective.id, "latency", edge) for edge in told]
