@@ -23,6 +23,8 @@ BYTES_PER_READ = 64 << 20
 # Without a backlog, what comes within so long is decided on together.
 PACE = timedelta(milliseconds=50)
 TICK = 1.0
+# A pause that is longer was most likely one of ours, without ticks.
+LONGEST_PAUSE = 60.0
 # Bytewax reads at most one epoch ahead of what is processed, and resumes from the last whole snapshot:
 # payloads before the one but two are never asked for again.
 SNAPSHOTS_KEPT = 3
@@ -141,7 +143,11 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         self.backlog = len(stored) == PAYLOADS_PER_READ or read > BYTES_PER_READ // 2
         if stored:
             self.idle_since = time.monotonic()
-            return [self._arrivals(group) for group in _same_second(stored)]
+            return [
+                arrivals
+                for group in _same_second(stored)
+                for arrivals in (*self._missed_ticks(group), self._arrivals(group))
+            ]
         clock = max(self.spool.clock.read().now_ns / 1e9, self.position.clock)
         if clock - self.ticked >= TICK:
             self.ticked = clock
@@ -162,6 +168,16 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
 
     def close(self) -> None:
         """Nothing of its own to close: the spool is the process's."""
+
+    def _missed_ticks(self, stored: list[Stored]) -> Iterator[Arrivals]:
+        """In a replay, the ticks that came while nothing did: what ended then has to end again."""
+        until = stored[-1].received_ns / 1e9
+        if stored[-1].id > self.replay_until or until - self.ticked > LONGEST_PAUSE:
+            return
+        while self.ticked and until - self.ticked > 2 * TICK:
+            self.ticked += TICK
+            clock = max(self.ticked, self.position.clock)
+            yield Arrivals(clock, live=False, tick=True, watermarks=self.position.watermarks)
 
     def _arrivals(self, stored: list[Stored]) -> Arrivals:
         received = stored[-1].received_ns / 1e9

@@ -92,6 +92,23 @@ def test_ticks_go_on_at_the_steady_pace_whatever_the_wall_clock_does(tmp_path: P
     spool.close()
 
 
+def test_a_replay_ticks_through_its_pauses(tmp_path: Path) -> None:
+    world = World()
+    spool = Spool(tmp_path / "spool.db", clock=world.clock())
+    for seconds in (0, 5, 3600):
+        world.passed = seconds * 10**9
+        _fill(spool, b"%d" % seconds)
+    partition = SpoolPartition(spool, _going_on, Position(clock=START / 1e9 - 2))
+    found = [(each.clock - START / 1e9, each.tick, each.live) for each in partition.next_batch()]
+    assert found == [
+        (0.0, True, False),
+        *((float(second), True, False) for second in (1, 2, 3)),
+        (5.0, True, False),
+        (3600.0, True, False),
+    ]
+    spool.close()
+
+
 def test_a_batch_is_placed_by_one_clock(tmp_path: Path) -> None:
     world = World()
     spool = Spool(tmp_path / "spool.db", clock=world.clock())
