@@ -65,14 +65,14 @@ def _snapshot(plan: Plan) -> Snapshot:
         ended=(),
         watermark=1.8e9,
     )
-    return Snapshot((decision,), settled=True)
+    return Snapshot((decision,), settled=True, objectives=plan.by_id)
 
 
 def main() -> None:
     """Print medians."""
     plan = Plan(load({"bench.yaml": SLOS}).objectives)
     snapshot = _snapshot(plan)
-    exposition = Exposition(plan.by_id)
+    exposition = Exposition()
     text = exposition.render(snapshot, ())
     registry = CollectorRegistry()
     registry.register(_Families(list(text_string_to_metric_families(text.decode()))))

@@ -4,14 +4,12 @@ The newest state of an alert replaces the one before, so the outbox is as large 
 alerts and no queue can grow while a replica is down.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.board import Identity, identity
-from slo.decision import Alert
-from slo.model import Objective
+from engine.shown import Labels, Shown
 from slo.rendering import render
 
 # As Prometheus does: four times the interval at which it is sent again.
@@ -26,22 +24,22 @@ class Item:
     """An alert to send.
 
     Attributes:
-        alert: its newest state.
+        shown: its newest state.
         version: grows with each beginning and end; updates of a firing alert's figures keep it.
     """
 
-    alert: Alert
+    shown: Shown
     version: int
 
 
 class Outbox:
-    """The alerts to send; used by one event loop."""
+    """The alerts to send, by their labels; used by one event loop."""
 
     def __init__(self) -> None:
-        self.items: dict[Identity, Item] = {}
+        self.items: dict[Labels, Item] = {}
         self._version = 0
 
-    def update(self, firing: Sequence[Alert], ended: Iterable[Alert], now: float) -> None:
+    def update(self, firing: Sequence[Shown], ended: Iterable[Shown], now: float) -> None:
         """Take the firing set and what has ended; forget what ended long ago.
 
         Args:
@@ -49,33 +47,33 @@ class Outbox:
             ended: those that ended since the last call.
             now: Unix seconds.
         """
-        active = {identity(alert): alert for alert in firing}
-        for alert in ended:
-            if identity(alert) not in active:
-                self._set(alert)
-        for key, alert in active.items():
-            known = self.items.get(key)
-            if known is None or known.alert.ends_at is not None:
-                self._set(alert)
+        active = {shown.labels: shown for shown in firing}
+        for shown in ended:
+            if shown.labels not in active:
+                self._set(shown)
+        for labels, shown in active.items():
+            known = self.items.get(labels)
+            if known is None or known.shown.alert.ends_at is not None:
+                self._set(shown)
             else:
-                self.items[key] = Item(alert, known.version)
-        for key, item in list(self.items.items()):
-            ends_at = item.alert.ends_at
+                self.items[labels] = Item(shown, known.version)
+        for labels, item in list(self.items.items()):
+            ends_at = item.shown.alert.ends_at
             if ends_at is not None and now - ends_at > KEEP_ENDED_SECONDS:
-                del self.items[key]
+                del self.items[labels]
 
-    def _set(self, alert: Alert) -> None:
+    def _set(self, shown: Shown) -> None:
         self._version += 1
-        self.items[identity(alert)] = Item(alert, self._version)
+        self.items[shown.labels] = Item(shown, self._version)
 
 
 @dataclass(slots=True)
 class Progress:
     """What one replica has accepted: the version, and when (monotonic seconds)."""
 
-    accepted: dict[Identity, tuple[int, float]]
+    accepted: dict[Labels, tuple[int, float]]
 
-    def due(self, outbox: Outbox, now: float) -> list[tuple[Identity, Item]]:
+    def due(self, outbox: Outbox, now: float) -> list[tuple[Labels, Item]]:
         """What to send to this replica now."""
         return [
             (key, item)
@@ -85,7 +83,7 @@ class Progress:
             or now - known[1] >= RESEND_SECONDS
         ]
 
-    def accept(self, sent: Iterable[tuple[Identity, Item]], outbox: Outbox, now: float) -> None:
+    def accept(self, sent: Iterable[tuple[Labels, Item]], outbox: Outbox, now: float) -> None:
         """Note what the replica accepted, and forget what is in the outbox no more."""
         for key, item in sent:
             self.accepted[key] = (item.version, now)
@@ -97,14 +95,13 @@ class Progress:
         return max(0.05, oldest + RESEND_SECONDS - now)
 
 
-def payload(
-    alert: Alert, objectives: Mapping[str, Objective], now: float, generator_url: str
-) -> dict[str, Any]:
+def payload(shown: Shown, now: float, generator_url: str) -> dict[str, Any]:
     """An alert as Alertmanager's API v2 takes it.
 
     A firing one ends after `EXPIRY_SECONDS`, unless it is sent again.
     """
-    rendered = render(alert, objectives[alert.series.objective])
+    alert = shown.alert
+    rendered = render(alert, shown.objective)
     ends_at = now + EXPIRY_SECONDS if alert.ends_at is None else alert.ends_at
     posted = {
         "labels": rendered.labels,

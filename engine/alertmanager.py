@@ -18,14 +18,15 @@ from tenacity.wait import wait_exponential_jitter
 from yarl import URL
 
 from engine._outbox import Item, Outbox, Progress, payload
-from engine.board import Board, Change, Identity
+from engine.board import Board, Change
 from engine.log import log
 from engine.metrics import EngineMetrics
+from engine.shown import Labels, Shown
 
 BATCH = 64
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 FIRST_RETRY, LONGEST_RETRY = 0.2, 15.0
-Due = list[tuple[Identity, Item]]
+Due = list[tuple[Labels, Item]]
 
 
 class _Unreachable(Exception):  # noqa: N818 - a state of the replica
@@ -84,7 +85,7 @@ class Sender:
         self.metrics = metrics
         self.external_url = external_url
         self.outbox = Outbox()
-        self._ended: list[Change] = []
+        self._ended: list[Shown] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -119,13 +120,12 @@ class Sender:
         self._session = None
 
     def _changed(self, change: Change) -> None:
-        self._ended.append(change)
+        self._ended.extend(change.ended)
         for replica in self.replicas:
             replica.wake.set()
 
     def _refresh(self) -> None:
-        changes, self._ended = self._ended, []
-        ended = [alert for change in changes for alert in change.ended]
+        ended, self._ended = self._ended, []
         self.outbox.update(self.board.active_alerts(), ended, time.time())
 
     async def _keep(self, replica: Replica) -> None:
@@ -165,8 +165,13 @@ class Sender:
                     await self._send(replica, [one])
                 return
             self.metrics.refused_alerts.labels(replica.name).inc()
-            key, _ = batch[0]
-            log.error("Alertmanager refuses an alert", replica=replica.name, alert=key, answer=text)
+            labels, _ = batch[0]
+            log.error(
+                "Alertmanager refuses an alert",
+                replica=replica.name,
+                alert=dict(labels),
+                answer=text,
+            )
             # Tried again when it would be sent again: by then the cause may be mended.
             replica.progress.accept(batch, self.outbox, time.monotonic())
         else:
@@ -176,12 +181,7 @@ class Sender:
         if self._session is None:
             raise _Unreachable("the sender is not started")
         now = time.time()
-        body = orjson.dumps(
-            [
-                payload(item.alert, self.board.objectives, now, self.external_url)
-                for _, item in batch
-            ]
-        )
+        body = orjson.dumps([payload(item.shown, now, self.external_url) for _, item in batch])
         try:
             async with self._session.post(
                 replica.endpoint, data=body, headers=replica.headers

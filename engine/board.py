@@ -6,17 +6,21 @@ threads. Only live decisions count: what the flow replays after a restart is the
 An alert keeps the `starts_at` under which it was first shown. The book holds what fires, so that
 after a restart alerts of the time before are still shown as firing until their shard's first live
 decision says otherwise.
+
+After a reload the old objectives and their series stay on the board until every shard has decided under
+the new ones; alerts change over shard by shard, each shown with the objective that it was decided under.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.book import Entry, read_book, write_book
 from engine.log import log
+from engine.shown import Labels, Shown, labels_of
 from slo.decision import Alert, Decision
 from slo.model import Objective
 
@@ -24,10 +28,13 @@ from slo.model import Objective
 CARRIED_SECONDS = 300.0
 # The shards' first live decisions come one after another.
 SETTLE_SECONDS = 5.0
+# After a reload every shard decides within about a second of the first that does; after so long none is
+# waited for.
+SWITCH_SECONDS = 30.0
 
 
 class Identity(NamedTuple):
-    """What makes an alert the same outside: its labels, in short."""
+    """What makes an alert the same in decisions, whatever labels its objective gives it."""
 
     objective: str
     group: tuple[str, ...] | None
@@ -38,8 +45,8 @@ class Identity(NamedTuple):
 class Change(NamedTuple):
     """What began to fire, and what ended (with `ends_at`)."""
 
-    fired: tuple[Alert, ...]
-    ended: tuple[Alert, ...]
+    fired: tuple[Shown, ...]
+    ended: tuple[Shown, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +56,41 @@ class Snapshot:
     Attributes:
         decisions: the live ones, one a shard.
         settled: every shard has been heard of: an objective without series has no events.
+        objectives: what they were decided under, by id; the same object until a reload.
     """
 
     decisions: tuple[Decision, ...]
     settled: bool
+    objectives: Mapping[str, Objective]
+
+
+@dataclass(slots=True)
+class _Firing:
+    """An alert that fires, in one shard or, as an overflow series may, in several."""
+
+    objective: Objective
+    labels: Labels
+    alerts: dict[str, Alert] = field(default_factory=dict)
+
+    def shown(self) -> Shown:
+        """Of an alert in several shards, the one that burns most."""
+        newest = max(self.alerts.values(), key=lambda alert: alert.burn_long)
+        return Shown(newest, self.objective, self.labels)
+
+    def ended(self, alert: Alert, clock: float) -> Shown:
+        """It, at its end."""
+        starts_at = min(a.starts_at for a in self.alerts.values())
+        ends_at = max(clock if alert.ends_at is None else alert.ends_at, starts_at)
+        return Shown(
+            replace(alert, starts_at=starts_at, ends_at=ends_at), self.objective, self.labels
+        )
 
 
 Listener = Callable[[Change], None]
 
 
 def identity(alert: Alert) -> Identity:
-    """The identity of an alert outside."""
+    """The identity of an alert in decisions."""
     return Identity(
         alert.series.objective, alert.series.group, alert.severity, alert.consumed or 0.0
     )
@@ -82,36 +113,58 @@ class Board:
         clock: Callable[[], float] = time.monotonic,
         on_book_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        self.objectives = {o.id: o for o in objectives}
+        # Replaced at a reload, never changed: whoever holds it may go on reading.
+        self.objectives: Mapping[str, Objective] = {o.id: o for o in objectives}
         self.book = book
         self.on_book_failure = on_book_failure
         self._clock = clock
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
+        self._shown: Mapping[str, Objective] = self.objectives
         self._live: dict[str, Decision] = {}
+        # Decisions under new objectives, while those of the old are still shown; None otherwise.
+        self._next: dict[str, Decision] | None = None
+        self._next_since: float | None = None
         self._replaying: set[str] = set()
         self._live_since: float | None = None
+        # When the shards began to be heard of, anew after a reload.
+        self._heard_since = 0.0
         self._last_live: float | None = None
-        # By identity, then by shard: an overflow series may burn in several shards.
-        self._firing: dict[Identity, dict[str, Alert]] = {}
+        self._firing: dict[Identity, _Firing] = {}
         for shard, alert in read_book(book) if book else ():
-            if alert.series.objective in self.objectives:
-                self._firing.setdefault(identity(alert), {})[shard] = alert
+            objective = self.objectives.get(alert.series.objective)
+            if objective is not None:
+                fresh = _Firing(objective, labels_of(alert, objective))
+                self._firing.setdefault(identity(alert), fresh).alerts[shard] = alert
+
+    def reload(self, objectives: Sequence[Objective]) -> None:
+        """Take decisions about other objectives from now on; none about the old may follow.
+
+        What is shown changes at once when every shard has decided under the new ones.
+        """
+        with self._lock:
+            self.objectives = {o.id: o for o in objectives}
+            self._next_since = None
+            if self._live:
+                self._next = {}
+            else:
+                self._shown = self.objectives
 
     def publish(self, decision: Decision) -> None:
         """Take a shard's decision."""
         with self._lock:
             if not decision.live:
-                self._replaying.add(decision.shard)
+                if decision.shard not in self._live:
+                    self._replaying.add(decision.shard)
                 return
             now = self._clock()
             self._replaying.discard(decision.shard)
             self._last_live = now
             if self._live_since is None:
-                self._live_since = now
-            self._live[decision.shard] = decision
+                self._live_since = self._heard_since = now
+            self._show(decision, now)
             change = self._take(decision)
-            if now - self._live_since > CARRIED_SECONDS:
+            if now - self._heard_since > CARRIED_SECONDS:
                 change = _joined(change, self._drop_unheard(decision.clock))
             if change.fired or change.ended:
                 self._keep()
@@ -129,12 +182,12 @@ class Board:
                 and not self._replaying
                 and self._clock() - since >= SETTLE_SECONDS
             )
-            return Snapshot(tuple(self._live.values()), settled)
+            return Snapshot(tuple(self._live.values()), settled, self._shown)
 
-    def active_alerts(self) -> tuple[Alert, ...]:
+    def active_alerts(self) -> tuple[Shown, ...]:
         """Every alert that fires, those of the time before a restart among them."""
         with self._lock:
-            return tuple(_newest(alerts) for alerts in self._firing.values())
+            return tuple(firing.shown() for firing in self._firing.values())
 
     def live_age(self) -> float | None:
         """Seconds since the last live decision; None before the first."""
@@ -153,6 +206,18 @@ class Board:
 
         return unsubscribe
 
+    def _show(self, decision: Decision, now: float) -> None:
+        """Put a decision's series up; after a reload once all shards have theirs."""
+        if self._next is None:
+            self._live[decision.shard] = decision
+            return
+        self._next[decision.shard] = decision
+        if self._next_since is None:
+            self._next_since = self._heard_since = now
+        if self._live.keys() <= self._next.keys() or now - self._next_since >= SWITCH_SECONDS:
+            self._live, self._next = self._next, None
+            self._shown = self.objectives
+
     def _take(self, decision: Decision) -> Change:
         """Bring the firing set up to a decision; what a shard does not name any more has ended."""
         shard = decision.shard
@@ -160,49 +225,64 @@ class Board:
         ended = {identity(alert): alert for alert in decision.ended}
         now = {identity(a): a for a in decision.alerts if a.series.objective in self.objectives}
         for key, alert in now.items():
+            objective = self.objectives[alert.series.objective]
             known = self._firing.get(key)
-            start = min(a.starts_at for a in known.values()) if known else alert.starts_at
-            alert = replace(alert, starts_at=start, ends_at=None)  # noqa: PLW2901 - the same alert
-            self._firing.setdefault(key, {})[shard] = alert
-            if not known:
-                fired.append(alert)
-        for key in [k for k, alerts in self._firing.items() if shard in alerts and k not in now]:
-            last = self._firing[key].pop(shard)
-            if not self._firing[key]:
+            if known is not None and known.objective is not objective:
+                over += self._renew(key, known, alert, objective, decision.clock)
+                known = self._firing.get(key)
+            if known is None:
+                known = self._firing[key] = _Firing(objective, labels_of(alert, objective))
+            begins = not known.alerts
+            start = min([a.starts_at for a in known.alerts.values()], default=alert.starts_at)
+            known.alerts[shard] = replace(alert, starts_at=start, ends_at=None)
+            if begins:
+                fired.append(known.shown())
+        for key in [k for k, f in self._firing.items() if shard in f.alerts and k not in now]:
+            firing = self._firing[key]
+            if len(firing.alerts) == 1:
+                over.append(firing.ended(ended.get(key, firing.alerts[shard]), decision.clock))
                 del self._firing[key]
-                over.append(_end(last, ended.get(key, last), decision.clock))
+            else:
+                del firing.alerts[shard]
         return Change(tuple(fired), tuple(over))
+
+    def _renew(
+        self, key: Identity, known: _Firing, alert: Alert, objective: Objective, clock: float
+    ) -> list[Shown]:
+        """Bring an alert under a changed objective; what ends by that.
+
+        With other labels it is another alert outside, with another generation it counts something else.
+        """
+        labels = labels_of(alert, objective)
+        counted = {a.series.generation for a in known.alerts.values()}
+        if labels == known.labels and counted == {alert.series.generation}:
+            known.objective = objective
+            return []
+        last = known.shown().alert
+        del self._firing[key]
+        return [known.ended(last, clock)]
 
     def _drop_unheard(self, clock: float) -> Change:
         over = []
-        for key, alerts in list(self._firing.items()):
-            for shard in [s for s in alerts if s not in self._live and s not in self._replaying]:
-                last = alerts.pop(shard)
-                if not alerts:
-                    del self._firing[key]
-                    over.append(_end(last, last, clock))
+        for key, firing in list(self._firing.items()):
+            heard = {s for s in firing.alerts if s in self._live or s in self._replaying}
+            if not heard:
+                over.append(firing.ended(firing.shown().alert, clock))
+                del self._firing[key]
+            else:
+                firing.alerts = {s: a for s, a in firing.alerts.items() if s in heard}
         return Change((), tuple(over))
 
     def _keep(self) -> None:
         if self.book is None:
             return
-        entries = [Entry(s, a) for alerts in self._firing.values() for s, a in alerts.items()]
+        entries = [Entry(s, a) for f in self._firing.values() for s, a in f.alerts.items()]
         try:
             write_book(self.book, entries)
         except OSError as error:
             # A page that starts anew after a restart is better than a page that never comes.
             self.on_book_failure()
             log.error("the book of firing alerts can't be written", error=str(error))
-
-
-def _newest(alerts: dict[str, Alert]) -> Alert:
-    """Of an alert in several shards, the one that burns most."""
-    return max(alerts.values(), key=lambda alert: alert.burn_long)
-
-
-def _end(known: Alert, ended: Alert, clock: float) -> Alert:
-    ends_at = max(clock if ended.ends_at is None else ended.ends_at, known.starts_at)
-    return replace(ended, starts_at=known.starts_at, ends_at=ends_at)
 
 
 def _joined(first: Change, second: Change) -> Change:

@@ -18,56 +18,55 @@ from engine import metrics
 from engine._families import Floats, render, render_fixed
 from engine._layout import Layout, lay_out, sums
 from engine.board import Snapshot
-from slo.decision import Alert, Decision
+from engine.shown import Shown
+from slo.decision import Decision
 from slo.durations import SECONDS
 from slo.model import Objective
-from slo.rendering import alert_labels, percentage, sloth_labels, user_labels
+from slo.rendering import percentage, sloth_labels, user_labels
 
 CURRENT_WINDOW = 300
 
 
 class Exposition:
-    """Renders decisions; may be called from any thread.
+    """Renders decisions; may be called from any thread."""
 
-    Args:
-        objectives: by id, in the order in which they are shown.
-    """
-
-    def __init__(self, objectives: Mapping[str, Objective]) -> None:
-        self.objectives = objectives
+    def __init__(self) -> None:
         self._lock = threading.Lock()
+        # What the texts kept here are of.
+        self._objectives: Mapping[str, Objective] = {}
         self._layout: Layout | None = None
-        self._fixed = {om: _fixed(objectives.values(), openmetrics=om) for om in (False, True)}
+        self._fixed: dict[bool, str] = {}
 
     def render(
-        self, snapshot: Snapshot, alerts: Sequence[Alert], *, openmetrics: bool = False
+        self, snapshot: Snapshot, alerts: Sequence[Shown], *, openmetrics: bool = False
     ) -> bytes:
-        """The series of all objectives, UTF-8; in OpenMetrics without the final `# EOF`."""
+        """The series of all objectives, in their order, UTF-8; in OpenMetrics without the final `# EOF`."""
         decisions = snapshot.decisions
-        pieces = [self._fixed[openmetrics]]
-        if decisions:
-            layout = self._laid_out(decisions, settled=snapshot.settled)
+        fixed, layout = self._texts(snapshot, openmetrics=openmetrics)
+        pieces = [fixed]
+        if layout is not None:
             ratios, others = matrices(layout, decisions)
             pieces += [render(f, ratios, openmetrics=openmetrics) for f in layout.ratios]
             pieces += [render(f, others, openmetrics=openmetrics) for f in layout.others]
             oldest = min(d.clock for d in decisions)
             pieces.append(render_fixed(metrics.DECIDED, [({}, oldest)], openmetrics=openmetrics))
-        firing = [(labels, 1.0) for labels in self._alerts(alerts)]
+        firing = [(dict(shown.labels) | {"alertstate": "firing"}, 1.0) for shown in alerts]
         pieces.append(render_fixed(metrics.ALERTS, firing, openmetrics=openmetrics))
         return "".join(pieces).encode()
 
-    def _laid_out(self, decisions: Sequence[Decision], *, settled: bool) -> Layout:
+    def _texts(self, snapshot: Snapshot, *, openmetrics: bool) -> tuple[str, Layout | None]:
+        """What does not change with each decision; the layout where there are decisions."""
+        objectives, decisions, settled = snapshot.objectives, snapshot.decisions, snapshot.settled
         with self._lock:
-            if self._layout is None or not self._layout.fits(decisions, settled=settled):
-                self._layout = lay_out(self.objectives, decisions, settled=settled)
-            return self._layout
-
-    def _alerts(self, alerts: Iterable[Alert]) -> list[dict[str, str]]:
-        return [
-            alert_labels(alert, self.objectives[alert.series.objective]) | {"alertstate": "firing"}
-            for alert in alerts
-            if alert.series.objective in self.objectives
-        ]
+            if self._objectives is not objectives:
+                self._objectives, self._layout, self._fixed = objectives, None, {}
+            if openmetrics not in self._fixed:
+                self._fixed[openmetrics] = _fixed(objectives.values(), openmetrics=openmetrics)
+            if decisions and not (
+                self._layout is not None and self._layout.fits(decisions, settled=settled)
+            ):
+                self._layout = lay_out(objectives, decisions, settled=settled)
+            return self._fixed[openmetrics], self._layout if decisions else None
 
 
 def matrices(layout: Layout, decisions: Sequence[Decision]) -> tuple[Floats, Floats]:

@@ -47,7 +47,7 @@ class Face:
         self.executor = executor
         self.unready = unready
         self.ready_within = ready_within
-        self.exposition = Exposition(board.objectives)
+        self.exposition = Exposition()
 
     def make_app(self) -> web.Application:
         """The pages as an aiohttp application."""

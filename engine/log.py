@@ -9,8 +9,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from slo.decision import Alert
-from slo.model import Objective
+from engine.shown import Shown
 from slo.rendering import render
 
 _SECRET_KEY = re.compile(
@@ -64,15 +63,11 @@ def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return event
 
 
-def log_change(
-    objectives: dict[str, Objective], fired: Iterable[Alert], ended: Iterable[Alert]
-) -> None:
+def log_change(fired: Iterable[Shown], ended: Iterable[Shown]) -> None:
     """Write alerts that began or ended."""
     for name, alerts in (("alert fires", fired), ("alert ended", ended)):
-        for alert in alerts:
-            objective = objectives.get(alert.series.objective)
-            if objective is None:
-                continue
+        for shown in alerts:
+            alert, objective = shown.alert, shown.objective
             rendered = render(alert, objective)
             write = log.warning if alert.ends_at is None else log.info
             write(

@@ -47,6 +47,7 @@ class ServiceConfig:
         max_payload: bytes of a payload, decompressed.
         max_in_flight: bytes of all payloads that are being accepted at a time.
         ready_within: seconds within which the flow must have decided to be ready.
+        unready: what else keeps the process from being ready; empty for nothing.
     """
 
     board: Board
@@ -60,6 +61,7 @@ class ServiceConfig:
     max_payload: int = MAX_PAYLOAD
     max_in_flight: int = MAX_IN_FLIGHT
     ready_within: float = 10.0
+    unready: Callable[[], str] = lambda: ""
 
 
 class Service:
@@ -138,9 +140,7 @@ class Service:
     async def _open(self) -> None:
         config = self.config
         board = config.board
-        self._unsubscribe = board.subscribe(
-            lambda change: log_change(board.objectives, change.fired, change.ended)
-        )
+        self._unsubscribe = board.subscribe(lambda change: log_change(change.fired, change.ended))
         if config.spool is not None:
             await self._open_receivers(config.spool)
         if config.listen is not None:
@@ -195,7 +195,7 @@ class Service:
         for name, address in wanted:
             if self.config.spool is not None and address and name not in self.addresses:
                 return f"{name} does not listen yet"
-        return ""
+        return self.config.unready()
 
 
 def _split(option: str, address: str) -> tuple[str, int]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.board import Snapshot
+from engine.shown import Shown, labels_of
 from slo import Objective, RollingWindow, SpanSli, parse_filter
 from slo.columns import Field
 from slo.decision import Alert, Decision, SeriesKey, SliceCount
@@ -83,3 +85,13 @@ def alert(key: SeriesKey, **changes: Any) -> Alert:
         trace_ids=("ab" * 16,),
     )
     return replace(base, **changes)
+
+
+def shown(alert: Alert, objective: Objective) -> Shown:
+    return Shown(alert, objective, labels_of(alert, objective))
+
+
+def snapshot(
+    decisions: Sequence[Decision], objectives: Sequence[Objective], *, settled: bool = False
+) -> Snapshot:
+    return Snapshot(tuple(decisions), settled, {o.id: o for o in objectives})

@@ -14,14 +14,15 @@ from yarl import URL
 from engine import _outbox
 from engine import alertmanager as module
 from engine._outbox import Outbox, Progress, payload
-from engine.alertmanager import Replica, Sender, shown
+from engine.alertmanager import Replica, Sender
+from engine.alertmanager import shown as address_shown
 from engine.board import Board, Change, identity
 from engine.book import read_book
 from engine.metrics import EngineMetrics
 from engine.service import Service, ServiceConfig, ServiceError
 from slo.decision import Alert, SeriesKey
 from slo.rendering import alert_labels, group_label_names, render
-from tests.engine.boards import NOW, alert, decision, grouped, objective
+from tests.engine.boards import NOW, alert, decision, grouped, objective, shown
 from tests.servers import alertmanager, alerts, eventually, free_port
 
 SINGLE = objective(annotations={"runbook_url": "https://runbooks.example/chat"})
@@ -101,15 +102,19 @@ def test_annotations_tell_what_burns() -> None:
 
 
 def test_times_on_the_wire() -> None:
-    firing = payload(alert(S_KEY), {SINGLE.id: SINGLE}, NOW, "http://engine")
+    firing = payload(shown(alert(S_KEY), SINGLE), NOW, "http://engine")
     assert datetime.fromisoformat(firing["startsAt"]) == datetime.fromtimestamp(NOW, UTC)
     assert datetime.fromisoformat(firing["endsAt"]) == datetime.fromtimestamp(NOW + 240, UTC)
     assert firing["generatorURL"] == "http://engine"
-    ended = payload(alert(S_KEY, ends_at=NOW - 5), {SINGLE.id: SINGLE}, NOW, "")
+    ended = payload(shown(alert(S_KEY, ends_at=NOW - 5), SINGLE), NOW, "")
     assert ended["endsAt"] > ended["startsAt"]  # a clock that was set back
 
 
 # The board
+
+
+def _alerts(board: Board) -> list[Alert]:
+    return [shown.alert for shown in board.active_alerts()]
 
 
 def test_changes_are_told_once() -> None:
@@ -123,11 +128,11 @@ def test_changes_are_told_once() -> None:
     for seconds in range(3):
         burn = alert(S_KEY, burn_long=20.0 + seconds)
         board.publish(decision(rows(S_KEY), alerts=[burn], clock=NOW + seconds))
-    assert [a.burn_long for a in board.active_alerts()] == [22.0]
+    assert [a.burn_long for a in _alerts(board)] == [22.0]
     over = alert(S_KEY, ends_at=NOW + 9)
     board.publish(decision(rows(S_KEY), ended=[over], clock=NOW + 9))
     assert not board.active_alerts()
-    assert [(len(c.fired), [a.ends_at for a in c.ended]) for c in changes] == [
+    assert [(len(c.fired), [a.alert.ends_at for a in c.ended]) for c in changes] == [
         (1, []),
         (0, [NOW + 9]),
     ]
@@ -143,9 +148,9 @@ def test_an_alert_in_two_shards_fires_until_both_end_it() -> None:
     key = G_KEY._replace(group=("otel.metric.overflow",) * 2)
     board.publish(decision(rows(key), shard="1", alerts=[alert(key)]))
     board.publish(decision(rows(key), shard="2", alerts=[alert(key, starts_at=NOW + 5)]))
-    assert [a.starts_at for a in board.active_alerts()] == [NOW]
+    assert [a.starts_at for a in _alerts(board)] == [NOW]
     board.publish(decision(rows(key), shard="1", clock=NOW + 9))
-    assert [a.starts_at for a in board.active_alerts()] == [NOW]
+    assert [a.starts_at for a in _alerts(board)] == [NOW]
     board.publish(decision(rows(key), shard="2", clock=NOW + 10))
     assert not board.active_alerts()
     assert [(len(c.fired), len(c.ended)) for c in changes] == [(1, 0), (0, 1)]
@@ -160,18 +165,17 @@ def test_a_restart_keeps_the_start_of_what_still_fires(tmp_path: Path) -> None:
     after = Board([SINGLE, GROUPED], book)
     changes: list[Change] = []
     after.subscribe(changes.append)
-    assert {a.series for a in after.active_alerts()} == {S_KEY, G_KEY}
+    assert {a.series for a in _alerts(after)} == {S_KEY, G_KEY}
     after.publish(decision(rows(S_KEY), shard="1", live=False, clock=NOW - 60))
     assert len(after.active_alerts()) == 2
     later = alert(S_KEY, starts_at=NOW + 77)
     after.publish(decision(rows(S_KEY), shard="1", alerts=[later], clock=NOW + 100))
     assert not changes
-    assert {a.starts_at for a in after.active_alerts() if a.series == S_KEY} == {NOW}
+    assert {a.starts_at for a in _alerts(after) if a.series == S_KEY} == {NOW}
     # The other one ended while the engine was down: resolved with its shard's first live decision.
     after.publish(decision(rows(G_KEY), shard="2", clock=NOW + 101))
-    assert [(a.series, a.starts_at, a.ends_at) for c in changes for a in c.ended] == [
-        (G_KEY, NOW, NOW + 101)
-    ]
+    [over] = [shown.alert for change in changes for shown in change.ended]
+    assert (over.series, over.starts_at, over.ends_at) == (G_KEY, NOW, NOW + 101)
     assert [entry.alert.series for entry in read_book(book)] == [S_KEY]
 
 
@@ -223,22 +227,22 @@ def test_a_book_that_cannot_be_written_does_not_stop_paging(tmp_path: Path) -> N
 
 def test_what_is_due_to_a_replica() -> None:
     outbox, progress = Outbox(), Progress({})
-    outbox.update([alert(S_KEY)], [], NOW)
+    outbox.update([shown(alert(S_KEY), SINGLE)], [], NOW)
     due = progress.due(outbox, 0.0)
     progress.accept(due, outbox, 0.0)
-    outbox.update([alert(S_KEY, burn_long=99.0)], [], NOW)
+    outbox.update([shown(alert(S_KEY, burn_long=99.0), SINGLE)], [], NOW)
     assert not progress.due(outbox, 59.9)
     assert progress.wait(50.0) == pytest.approx(10.0)
     again = progress.due(outbox, 60.0)
-    assert again[0][1].alert.burn_long == 99.0
-    ended = alert(S_KEY, ends_at=NOW + 61)
+    assert again[0][1].shown.alert.burn_long == 99.0
+    ended = shown(alert(S_KEY, ends_at=NOW + 61), SINGLE)
     outbox.update([], [ended], NOW + 61)
-    assert [item.alert for _, item in progress.due(outbox, 61.0)] == [ended]
+    assert [item.shown for _, item in progress.due(outbox, 61.0)] == [ended]
     progress.accept(progress.due(outbox, 61.0), outbox, 61.0)
     assert progress.due(outbox, 122.0), "the end is said again, too"
     # Firing again replaces the end; long after an end it is forgotten.
-    outbox.update([alert(S_KEY, starts_at=NOW + 99)], [ended], NOW + 99)
-    assert [item.alert.ends_at for item in outbox.items.values()] == [None]
+    outbox.update([shown(alert(S_KEY, starts_at=NOW + 99), SINGLE)], [ended], NOW + 99)
+    assert [item.shown.alert.ends_at for item in outbox.items.values()] == [None]
     outbox.update([], [ended], NOW + 61)
     outbox.update([], [], NOW + 61 + 901)
     assert not outbox.items
@@ -258,7 +262,7 @@ def test_urls() -> None:
     for bad in ("localhost:9093", "", "ftp://x", "http://"):
         with pytest.raises(ValueError, match="write http://HOST:PORT"):
             Replica(bad)
-    assert "hunter2" not in shown(URL("x:hunter2@y"))
+    assert "hunter2" not in address_shown(URL("x:hunter2@y"))
     with pytest.raises(ServiceError, match="--alertmanager"):
         Service.start(ServiceConfig(Board([]), alertmanagers=("nonsense",)))
 
@@ -472,6 +476,6 @@ def test_a_restart_neither_resolves_nor_doubles(tmp_path: Path) -> None:
 def test_identity_is_labels_in_short() -> None:
     other = alert(S_KEY._replace(generation="changed"), burn_long=1.0)
     assert identity(alert(S_KEY)) == identity(other)
-    assert alert_labels(alert(S_KEY), SINGLE) == alert_labels(other, SINGLE)
+    assert shown(alert(S_KEY), SINGLE).labels == shown(other, SINGLE).labels
     spent = [alert(S_KEY, kind="budget", severity="info", consumed=c) for c in (0.5, 0.8)]
     assert identity(spent[0]) != identity(spent[1])

@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from engine import metrics
-from engine.board import Board, Snapshot
+from engine.board import Board
 from engine.exposition import Exposition, engine_version
 from engine.metrics import Series
 from engine.service import Service, ServiceConfig
@@ -27,7 +27,17 @@ from slo import CalendarWindow, Objective
 from slo.decision import Alert, Decision, SeriesKey, budget_remaining
 from slo.durations import format_duration
 from slo.rendering import alert_labels
-from tests.engine.boards import DAY, NOW, WINDOWS, alert, decision, grouped, objective
+from tests.engine.boards import (
+    DAY,
+    NOW,
+    WINDOWS,
+    alert,
+    decision,
+    grouped,
+    objective,
+    shown,
+    snapshot,
+)
 from tests.servers import eventually, prometheus, query
 
 HOSTILE = [
@@ -172,16 +182,18 @@ def family(series: Series, samples: Iterable[tuple[dict[str, str], float]]) -> M
 def compare(
     objectives: Sequence[Objective], decisions: Sequence[Decision], alerts: Sequence[Alert]
 ) -> None:
-    exposition = Exposition({o.id: o for o in objectives})
+    exposition = Exposition()
     oracle = Oracle(objectives, decisions, alerts)
     registry = CollectorRegistry()
     present = [m for m in oracle.collect() if m.samples]
     registry.register(type("Present", (Collector,), {"collect": lambda _self: present})())
-    snapshot = Snapshot(tuple(decisions), settled=False)
+    by_id = {o.id: o for o in objectives}
+    firing = [shown(a, by_id[a.series.objective]) for a in alerts]
+    board = snapshot(decisions, objectives)
     for _ in range(2):  # from the cached layout, too
-        plain = exposition.render(snapshot, alerts)
+        plain = exposition.render(board, firing)
         assert plain.decode() == generate_latest(registry).decode()
-        om = exposition.render(snapshot, alerts, openmetrics=True) + b"# EOF\n"
+        om = exposition.render(board, firing, openmetrics=True) + b"# EOF\n"
         # Its default escaping would turn the colons of Sloth's names into underscores.
         assert om.decode() == generate_openmetrics(registry, escaping=ALLOWUTF8).decode()
         assert list(text_string_to_metric_families(om.decode()))
@@ -216,11 +228,7 @@ def test_an_overflow_series_of_several_shards_is_one_sample_with_their_sum() -> 
         for n in range(3)
     ]
     compare([groups], decisions, [])
-    text = (
-        Exposition({groups.id: groups})
-        .render(Snapshot(tuple(decisions), settled=False), [])
-        .decode()
-    )
+    text = Exposition().render(snapshot(decisions, [groups]), []).decode()
     assert text.count('gen_ai_request_model="otel.metric.overflow",result="bad"') == 1
     remaining = [line for line in text.splitlines() if "overflow" in line and "_remaining_" in line]
     assert remaining[0].endswith(" -99.0")  # 3 bad of 30, of a budget of 0.001
@@ -251,8 +259,8 @@ def samples(text: bytes) -> dict[str, list[tuple[dict[str, str], float]]]:
 
 def test_no_traffic_burns_nothing() -> None:
     single = objective()
-    text = Exposition({single.id: single}).render(
-        Snapshot((decision({key(single): (0, 0)}),), settled=False), [], openmetrics=True
+    text = Exposition().render(
+        snapshot([decision({key(single): (0, 0)})], [single]), [], openmetrics=True
     )
     found = samples(text)
     assert {v for n, s in found.items() if n.startswith("slo:sli_error") for _, v in s} == {0.0}
@@ -262,23 +270,24 @@ def test_no_traffic_burns_nothing() -> None:
 
 def test_an_objective_without_series_is_shown_once_the_shards_are_known() -> None:
     seen, unseen, by = objective("seen"), objective("unseen"), grouped("by")
-    exposition = Exposition({o.id: o for o in (seen, unseen, by)})
+    objectives = (seen, unseen, by)
+    exposition = Exposition()
     decisions = (decision({key(seen): (1, 10)}),)
     for settled, expected in ((False, {"seen"}), (True, {"seen", "unseen", "by"})):
-        found = samples(exposition.render(Snapshot(decisions, settled), [], openmetrics=True))
-        shown = {labels["sloth_slo"] for labels, _ in found["slo:period_burn_rate:ratio"]}
-        assert shown == expected
+        board = snapshot(decisions, objectives, settled=settled)
+        found = samples(exposition.render(board, [], openmetrics=True))
+        names = {labels["sloth_slo"] for labels, _ in found["slo:period_burn_rate:ratio"]}
+        assert names == expected
         # What the files say is shown from the start.
         assert len(found["slo:objective:ratio"]) == 3
-    assert not samples(exposition.render(Snapshot((), settled=False), [], openmetrics=True)).get(
-        "ALERTS"
-    )
+    nothing = exposition.render(snapshot((), objectives), [], openmetrics=True)
+    assert not samples(nothing).get("ALERTS")
 
 
 def test_series_of_objectives_that_are_gone_are_left_out() -> None:
     kept, gone = objective("kept"), objective("gone")
     rows = {key(gone): (5, 10), key(kept): (1, 10)}
-    text = Exposition({kept.id: kept}).render(Snapshot((decision(rows),), settled=True), [])
+    text = Exposition().render(snapshot([decision(rows)], [kept], settled=True), [])
     assert b"gone" not in text
     assert b'slo:sli_error:ratio_rate5m{sloth_id="chat-api-kept",' in text
 
@@ -290,9 +299,7 @@ def test_calendar_periods(window: str, name: str) -> None:
     single = objective(window=CalendarWindow(window, "UTC"))  # type: ignore[arg-type]
     at = decision({key(single): (1, 10)})
     at = replace(at, period=np.array([[1, 4]]))
-    found = samples(
-        Exposition({single.id: single}).render(Snapshot((at,), settled=False), [], openmetrics=True)
-    )
+    found = samples(Exposition().render(snapshot([at], [single]), [], openmetrics=True))
     expected = 0.1 if window == "day" else 0.25  # the rolling day has that name already
     assert [v for _, v in found[f"slo:sli_error:ratio_rate{name}"]] == [expected]
     assert found["slo:period_burn_rate:ratio"][0][1] == pytest.approx(250)
@@ -306,11 +313,11 @@ def test_a_hundred_thousand_lines_are_cheap() -> None:
         key(groups, f"model-{n % 50}", f"tenant-{n}"): (int(b), int(b) + 1000)
         for n, b in enumerate(rng.integers(0, 1000, 9_500))
     }
-    snapshot = Snapshot((decision(rows),), settled=False)
-    exposition = Exposition({groups.id: groups})
-    lines = exposition.render(snapshot, []).count(b"\n")
+    board = snapshot([decision(rows)], [groups])
+    exposition = Exposition()
+    lines = exposition.render(board, []).count(b"\n")
     assert lines > 100_000
-    best = min(_seconds(lambda: exposition.render(snapshot, [])) for _ in range(3))
+    best = min(_seconds(lambda: exposition.render(board, [])) for _ in range(3))
     assert best < 1.0, "far above the usual 0.1 s"
 
 

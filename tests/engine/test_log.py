@@ -7,7 +7,7 @@ import structlog
 from engine import metrics
 from engine.log import configure, log, log_change
 from slo.decision import SeriesKey
-from tests.engine.boards import alert, grouped
+from tests.engine.boards import alert, grouped, shown
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +49,7 @@ def test_alerts_in_the_log() -> None:
     configure(out)
     by = grouped()
     key = SeriesKey(by.id, ("m1", ""))
-    unknown = alert(SeriesKey("gone", ()))
-    log_change({by.id: by}, [alert(key), unknown], [alert(key, ends_at=2e9)])
+    log_change([shown(alert(key), by)], [shown(alert(key, ends_at=2e9), by)])
     fires, ended = map(json.loads, out.getvalue().splitlines())
     assert (fires["event"], ended["event"]) == ("alert fires", "alert ended")
     assert fires["group"] == {"span.gen_ai.request.model": "m1", "span.tenant.id": ""}
