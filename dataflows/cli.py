@@ -5,6 +5,7 @@ and the mend), 2 when it was called the wrong way.
 """
 
 import json
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -52,8 +53,10 @@ def run(**options: object) -> None:
     """Start the engine: receivers, dataflow, /metrics and alerts.
 
     Every option can be given as an environment variable (BURNLINE_...) too. Stop it with Ctrl-C or
-    SIGTERM; started again on the same data directory it goes on from where it was.
+    SIGTERM; started again on the same data directory it goes on from where it was. SIGHUP reloads the SLOs.
     """
+    # One that comes before the engine can reload waits for it, instead of ending the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from dataflows.data_dir import StartError  # noqa: PLC0415
     from dataflows.live import Engine  # noqa: PLC0415
 

@@ -47,7 +47,10 @@ def build(
         spread: share spans out among the workers before they are decoded. Metric points keep
             their order, as increments need, and so stay with the source's worker.
     """
-    # What start-up made stays: the cycle collector need not walk over it again and again.
+    # What start-up made stays: the cycle collector need not walk over it again and again. What is left of
+    # a flow before this one goes.
+    gc.unfreeze()
+    gc.collect()
     gc.freeze()
     flow = Dataflow("burnline")
     arrivals = op.input("arrivals", flow, source)

@@ -6,11 +6,12 @@ Bytewax's flags (`-w`, `-i`/`-a`, `-r`) and takes the settings from the environm
 """
 
 import os
+import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import FrameType
 from typing import IO, NamedTuple
@@ -24,7 +25,9 @@ from dataflows import data_dir
 from dataflows.data_dir import StartError
 from dataflows.flow import build
 from dataflows.options import settings_from_environment
+from dataflows.reload import Reloader, Watch
 from dataflows.settings import Settings
+from dataflows.supervisor import Supervisor
 from engine.board import Board
 from engine.log import configure, log
 from engine.measure import Measurer, warm_up
@@ -36,6 +39,7 @@ from engine.spans import is_cached
 from engine.spool import Spool, SpoolUnavailable
 from engine.spool_source import SpoolSource
 from slo.decision import Decision
+from slo.model import Objective
 from slo.plan import Plan
 
 
@@ -63,6 +67,7 @@ class Engine:
     ) -> None:
         self.settings = settings
         self.on_decision = on_decision
+        watch = Watch(settings.slos) if settings.watch else None  # sees what changes from here on
         loaded = load_paths(settings.slos)
         if loaded.problems:
             raise StartError(
@@ -71,14 +76,7 @@ class Engine:
         if not loaded.objectives:
             raise StartError("the SLO files hold no SLO; add one under `slos:`")
         data_dir.prepare(settings)
-        self.plan = Plan(
-            loaded.objectives,
-            watched_since=data_dir.watched_since(settings, loaded.objectives),
-            shards=settings.shards,
-            series_limit=settings.series_limit,
-            stale_after=settings.stale_after,
-            skew=settings.skew,
-        )
+        self.plan = self._plan_of(loaded.objectives)
         self.metrics = EngineMetrics()
         self.board = Board(
             self.plan.objectives,
@@ -88,8 +86,19 @@ class Engine:
         self.metrics.watch_flow(self._clock, self._too_late)
         self.spool: Spool | None = None
         self.service: Service | None = None
+        self.supervisor = Supervisor(
+            self._run_flow,
+            lambda cause: self.metrics.flow_restarts.labels(cause).inc(),
+            healthy_after=3 * settings.snapshot_seconds,
+        )
+        self.reloader = Reloader(
+            settings.slos, loaded.objectives, self._accept, self.metrics, watch
+        )
+        # Plans to go on with; the newest counts.
+        self._plans: queue.SimpleQueue[Plan] = queue.SimpleQueue()
         self._source: SpoolSource | None = None
-        self._stopping = threading.Event()
+        # What has been decided on in this process; the rest of the spool waited for us.
+        self._decided_through = 0
         self._data_lock: IO[str] | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -109,22 +118,32 @@ class Engine:
     def flow(self) -> Dataflow:
         """The dataflow over what `open` has opened."""
         self._source = SpoolSource(
-            self.spool, self._stopping.is_set, self.metrics.lost_payloads.inc
+            self.spool,
+            self.supervisor.ending,
+            self.metrics.lost_payloads.inc,
+            self._decided_through,
         )
-        return build(self.plan, self._source, Publish(self._publisher), self._measurer, spread=True)
+        plan = self.plan
+        return build(
+            plan, self._source, Publish(self._publisher), lambda: self._measurer(plan), spread=True
+        )
 
     def run(self) -> None:
-        """Run in this thread until SIGTERM or SIGINT; the last act is a snapshot.
+        """Run in this thread until SIGTERM or SIGINT; the last act is a snapshot. SIGHUP reloads the SLOs.
 
         Raises:
             StartError: an address is taken, the data directory is in use or not writable.
         """
         configure()
+        signal.signal(signal.SIGHUP, lambda _number, _frame: self.reloader.request("SIGHUP"))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self.open()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
-            self._run_flow()
+            self.reloader.start()
+            self.supervisor.run()
+            log.info("stopping")
         finally:
             self.close()
 
@@ -135,6 +154,7 @@ class Engine:
             StartError: as `run`.
         """
         self.open()
+        self.reloader.start()
         self._thread = threading.Thread(target=self._run_thread, name="burnline-flow", daemon=True)
         self._thread.start()
 
@@ -144,7 +164,7 @@ class Engine:
         Raises:
             Exception: whatever the flow had failed with.
         """
-        self._stopping.set()
+        self.supervisor.stop()
         if self._thread is not None:
             self._thread.join()
         self.close()
@@ -185,6 +205,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop listening and free the data directory."""
+        self.reloader.stop()
         if self.service is not None:
             self.service.stop()
         if self.spool is not None:
@@ -194,23 +215,51 @@ class Engine:
 
     def _run_thread(self) -> None:
         try:
-            self._run_flow()
+            self.supervisor.run()
         except BaseException as failure:  # noqa: BLE001  raised again by `stop`
             self._failure = failure
             log.error("the flow ended", error=str(failure))
 
     def _run_flow(self) -> None:
-        recovery = self.settings.data_dir / "recovery"
-        cli_main(
-            self.flow(),
-            workers_per_process=self.settings.workers,
-            epoch_interval=timedelta(seconds=self.settings.snapshot_seconds),
-            recovery_config=RecoveryConfig(recovery),
+        """Build the flow of the newest plan and run it until the supervisor ends it."""
+        try:
+            while True:
+                self.plan = self._plans.get_nowait()
+                self.board.reload(self.plan.objectives)
+        except queue.Empty:
+            pass
+        try:
+            cli_main(
+                self.flow(),
+                workers_per_process=self.settings.workers,
+                epoch_interval=timedelta(seconds=self.settings.snapshot_seconds),
+                recovery_config=RecoveryConfig(self.settings.data_dir / "recovery"),
+            )
+        finally:
+            if self._source is not None and self._source.partition is not None:
+                read = self._source.partition.position.after
+                self._decided_through = max(self._decided_through, read)
+
+    def _accept(self, objectives: Sequence[Objective]) -> None:
+        plan = self._plan_of(objectives)
+        self._measurer(plan)  # what can't be measured fails here, and not in the flow
+        self._plans.put(plan)
+        self.supervisor.restart()
+
+    def _plan_of(self, objectives: Sequence[Objective]) -> Plan:
+        settings = self.settings
+        return Plan(
+            tuple(objectives),
+            watched_since=data_dir.watched_since(settings, objectives),
+            shards=settings.shards,
+            series_limit=settings.series_limit,
+            stale_after=settings.stale_after,
+            skew=settings.skew,
         )
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        log.info("stopping", signal=signal.Signals(number).name)
-        self._stopping.set()
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        # No log here: the handler may have interrupted one that is being written.
+        self.supervisor.stop()
 
     def _open_spool(self) -> None:
         try:
@@ -220,6 +269,8 @@ class Engine:
         except SpoolUnavailable as error:
             raise StartError(str(error)) from error
         self.metrics.watch_clock(self.spool.clock)
+        # It may have been, by a process before this one.
+        self._decided_through = self.spool.last_id()
 
     def _publisher(self) -> Take:
         return self.board.publish if self.on_decision is None else self._publish_and_tell
@@ -241,6 +292,7 @@ class Engine:
                     listen=self.settings.http,
                     alertmanagers=self.settings.alertmanagers,
                     external_url=self.settings.external_url,
+                    unready=self.supervisor.trouble,
                 )
             )
         except ServiceError as error:
@@ -257,11 +309,11 @@ class Engine:
         self.metrics.undecodable.labels(which).inc()
         log.error("not decoded", signal=which, reason=reason)
 
-    def _measurer(self) -> Measurer:
+    def _measurer(self, plan: Plan) -> Measurer:
         return Measurer(
-            self.plan.objectives,
-            self.plan.shards,
-            self.plan.skew,
+            plan.objectives,
+            plan.shards,
+            plan.skew,
             self._undecodable,
             lambda reason, count: self.metrics.apart.labels(reason).inc(count),
             _warn_of_edge,

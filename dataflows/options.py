@@ -218,4 +218,11 @@ _OPTIONS = (
         envvar="BURNLINE_SKEW",
         help="How far ahead of its arrival an event may be.",
     ),
+    click.option(
+        "--watch",
+        is_flag=True,
+        default=_default.watch,
+        envvar="BURNLINE_WATCH",
+        help="Reload the SLO files when they change, as SIGHUP does.",
+    ),
 )

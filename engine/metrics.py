@@ -187,6 +187,19 @@ class EngineMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
         )
+        self.flow_restarts = self._counter(
+            "burnline_flow_restarts",
+            "Flows that were built anew while the process went on, by cause: reload, disk.",
+            ("cause",),
+        )
+        self.reload_successful = self._gauge(
+            "burnline_config_last_reload_successful",
+            "1 where the SLO files could be used when they were last read.",
+        )
+        self.reload_success_timestamp = self._gauge(
+            "burnline_config_last_reload_success_timestamp_seconds",
+            "When the SLO files were last read and could be used, Unix time.",
+        )
 
         self.lost_payloads = self._counter(
             "burnline_spool_lost_payloads",

@@ -1,5 +1,6 @@
 """SLO files from disk."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def load_paths(paths: Iterable[str | Path]) -> Loaded:
         loaded.notes,
         loaded.counts,
     )
+
+
+def digest(paths: Iterable[str | Path]) -> bytes:
+    """A digest of what `load_paths` would read: it differs when a name, a text or a problem does."""
+    whole = hashlib.blake2b()
+    for path in paths:
+        try:
+            found = [(str(file), str(_read(file))) for file in _files(Path(path))]
+        except OSError as error:
+            found = [(str(path), str(error))]
+        whole.update(repr((str(path), found)).encode())
+    return whole.digest()
 
 
 def _files(path: Path) -> Iterator[Path]:

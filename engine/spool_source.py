@@ -54,6 +54,8 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
         spool: of this process; None in a process of a cluster that has none.
         stopping: asked before each read; True ends the input, and so the flow, with a snapshot.
         lost: told how many acknowledged payloads can't be read any more and were not counted.
+        decided_through: id of the last payload that this process has decided on; None where it has
+            not run before, and all that is in the spool may have been.
     """
 
     def __init__(
@@ -61,10 +63,12 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
         spool: Spool | None,
         stopping: Callable[[], bool],
         lost: Callable[[int], None] = lambda _payloads: None,
+        decided_through: int | None = None,
     ) -> None:
         self.spool = spool
         self.stopping = stopping
         self.lost = lost
+        self.decided_through = decided_through
         self.partition: SpoolPartition | None = None
 
     def list_parts(self) -> list[str]:
@@ -78,6 +82,10 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
         if self.spool is None:
             raise ValueError("this process has no spool")
         self.partition = SpoolPartition(self.spool, self.stopping, resume_state, self.lost)
+        if self.decided_through is not None:
+            self.partition.replay_until = self.decided_through
+            if self.partition.position.after >= self.decided_through:
+                self.partition.ticked = 0.0  # nothing is replayed: every shard may decide at once
         return self.partition
 
 
