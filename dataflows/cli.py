@@ -56,12 +56,13 @@ def run(**options: object) -> None:
     SIGTERM; started again on the same data directory it goes on from where it was. SIGHUP reloads the SLOs.
     """
     # One that comes before the engine can reload waits for it, instead of ending the process.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    hangups: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))
     from dataflows.data_dir import StartError  # noqa: PLC0415
     from dataflows.live import Engine  # noqa: PLC0415
 
     try:
-        Engine(settings_of(options)).run()
+        Engine(settings_of(options)).run(hangups)
     except StartError as error:
         _fail(str(error))
 

@@ -128,15 +128,19 @@ class Engine:
             plan, self._source, Publish(self._publisher), lambda: self._measurer(plan), spread=True
         )
 
-    def run(self) -> None:
+    def run(self, hangups: Sequence[int] = ()) -> None:
         """Run in this thread until SIGTERM or SIGINT; the last act is a snapshot. SIGHUP reloads the SLOs.
+
+        Args:
+            hangups: filled by the handler of SIGHUP until now; one is enough for a reload.
 
         Raises:
             StartError: an address is taken, the data directory is in use or not writable.
         """
         configure()
         signal.signal(signal.SIGHUP, lambda _number, _frame: self.reloader.request("SIGHUP"))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        if hangups:
+            self.reloader.request("SIGHUP")
         self.open()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)

@@ -52,9 +52,11 @@ class Supervisor:
         """
         keep = Retrying(
             retry=retry_if_exception(lambda failure: bool(disk_trouble(failure))),
-            wait=wait_exponential_jitter(FIRST_RETRY, LONGEST_RETRY, jitter=FIRST_RETRY),
+            wait=wait_exponential_jitter(
+                multiplier=FIRST_RETRY, max=LONGEST_RETRY, jitter=FIRST_RETRY
+            ),
             stop=lambda _state: self._stopping,
-            retry_error_callback=_give_up,
+            retry_error_callback=lambda state: self._give_up(_reason(state)),
             before_sleep=self._tell,
             sleep=self._nap,
         )
@@ -87,14 +89,16 @@ class Supervisor:
         return self._trouble
 
     def _once(self) -> None:
+        if self._stopping:
+            self._give_up(self._trouble)
+            return
         # Before the flow is built: whatever is asked from now on is not of this flow yet.
         self._restarting = False
         self._runs_since = time.monotonic()
         self._run_flow()
 
     def _tell(self, state: RetryCallState) -> None:
-        failure = state.outcome.exception() if state.outcome else None
-        self._trouble = disk_trouble(failure) if failure else ""
+        self._trouble = _reason(state)
         pause = state.next_action.sleep if state.next_action else 0.0
         log.error(
             "the flow failed by the disk; it goes on from its last snapshot",
@@ -114,10 +118,14 @@ class Supervisor:
         except queue.Empty:
             return
 
+    def _give_up(self, reason: str) -> None:
+        log.warning(
+            "stopped without a last snapshot; what came since the one before is read again at the "
+            "next start",
+            reason=reason,
+        )
 
-def _give_up(state: RetryCallState) -> None:
+
+def _reason(state: RetryCallState) -> str:
     failure = state.outcome.exception() if state.outcome else None
-    log.warning(
-        "stopped without a last snapshot; what came since the one before is read again at the next start",
-        reason=str(failure),
-    )
+    return disk_trouble(failure) if failure else ""

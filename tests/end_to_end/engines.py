@@ -26,7 +26,10 @@ BIN = Path(sys.executable).parent
 class Engine:
     """`burnline run`, or Bytewax's own runner, on free ports that it keeps over restarts."""
 
-    def __init__(self, directory: Path, slos: str, alertmanagers: Iterable[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, slos: str, alertmanagers: Iterable[str] = (), **environment: str
+    ) -> None:
+        self.settings = environment
         self.directory = directory
         self.slos = directory / "slos.yaml"
         self.slos.write_text(slos)
@@ -45,6 +48,7 @@ class Engine:
             "BURNLINE_HTTP": f"127.0.0.1:{self.ports['face']}",
             "BURNLINE_ALERTMANAGER": " ".join(self.alertmanagers),
             "BURNLINE_SNAPSHOT_INTERVAL": "1s",
+            **self.settings,
         }
 
     def start(self, *command: str) -> None:
@@ -62,6 +66,20 @@ class Engine:
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(30)
+
+    def reload(self, slos: str) -> None:
+        """Write other SLOs, and say so."""
+        self.slos.write_text(slos)
+        self.process.send_signal(signal.SIGHUP)
+
+    def told(self, event: str) -> list[dict[str, str]]:
+        """Log entries of an event."""
+        return [entry for entry in self.logged() if entry["event"] == event]
+
+    def sample(self, name: str) -> float | None:
+        """The first sample whose name and labels begin so."""
+        found = (line for line in self.get("/metrics").splitlines() if line.startswith(name))
+        return next((float(line.rsplit(" ", 1)[1]) for line in found), None)
 
     def ready(self) -> bool:
         try:
