@@ -19,9 +19,9 @@ from bytewax.inputs import Source
 from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
+from dataflows.guarded import Measuring
 from dataflows.steps import CoarseStep, DecideStep, IntakeStep
 from engine.arrivals import Arrivals
-from engine.measure import Measurer
 from slo.decision import Decision
 from slo.durations import format_duration
 from slo.messages import Deposit, Update
@@ -33,7 +33,7 @@ def build(
     plan: Plan,
     source: Source[Arrivals],
     sink: Sink[tuple[str, Decision]],
-    measurer: Callable[[], Measurer],
+    measurer: Callable[[], Measuring],
     *,
     spread: bool = False,
 ) -> Dataflow:
@@ -79,7 +79,7 @@ def build(
 class _PerThread(threading.local):
     """One measurer a worker: workers of a process are threads, and its buffers are not for sharing."""
 
-    def __init__(self, make: Callable[[], Measurer]) -> None:
+    def __init__(self, make: Callable[[], Measuring]) -> None:
         super().__init__()
         self.measurer = make()
 

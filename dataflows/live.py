@@ -24,6 +24,7 @@ from bytewax.run import cli_main
 from dataflows import data_dir
 from dataflows.data_dir import StartError
 from dataflows.flow import build
+from dataflows.guarded import Guarded
 from dataflows.options import settings_from_environment
 from dataflows.reload import Reloader, Watch
 from dataflows.settings import Settings
@@ -313,8 +314,16 @@ class Engine:
         self.metrics.undecodable.labels(which).inc()
         log.error("not decoded", signal=which, reason=reason)
 
-    def _measurer(self, plan: Plan) -> Measurer:
-        return Measurer(
+    def _set_aside(self, which: str, failure: Exception) -> None:
+        self.metrics.undecodable.labels(which).inc()
+        log.error(
+            "a payload is not counted because of a mistake in Burnline; please report it",
+            signal=which,
+            exc_info=failure,
+        )
+
+    def _measurer(self, plan: Plan) -> Guarded:
+        measurer = Measurer(
             plan.objectives,
             plan.shards,
             plan.skew,
@@ -322,6 +331,7 @@ class Engine:
             lambda reason, count: self.metrics.apart.labels(reason).inc(count),
             _warn_of_edge,
         )
+        return Guarded(measurer, self._set_aside)
 
 
 def _warn_of_edge(objective: str, metric: str, edge: float) -> None:

@@ -31,6 +31,8 @@ SETTLE_SECONDS = 5.0
 # After a reload every shard decides within about a second of the first that does; after so long none is
 # waited for.
 SWITCH_SECONDS = 30.0
+# A book that could not be written is tried again.
+BOOK_RETRY_SECONDS = 5.0
 
 
 class Identity(NamedTuple):
@@ -130,6 +132,8 @@ class Board:
         # When the shards began to be heard of, anew after a reload.
         self._heard_since = 0.0
         self._last_live: float | None = None
+        # When writing the book failed last; None where it holds what fires.
+        self._book_failed: float | None = None
         self._firing: dict[Identity, _Firing] = {}
         for shard, alert in read_book(book) if book else ():
             objective = self.objectives.get(alert.series.objective)
@@ -166,8 +170,8 @@ class Board:
             change = self._take(decision)
             if now - self._heard_since > CARRIED_SECONDS:
                 change = _joined(change, self._drop_unheard(decision.clock))
-            if change.fired or change.ended:
-                self._keep()
+            if change.fired or change.ended or self._book_is_due(now):
+                self._keep(now)
             listeners = list(self._listeners)
         if change.fired or change.ended:
             for listener in listeners:
@@ -273,7 +277,10 @@ class Board:
                 firing.alerts = {s: a for s, a in firing.alerts.items() if s in heard}
         return Change((), tuple(over))
 
-    def _keep(self) -> None:
+    def _book_is_due(self, now: float) -> bool:
+        return self._book_failed is not None and now - self._book_failed >= BOOK_RETRY_SECONDS
+
+    def _keep(self, now: float) -> None:
         if self.book is None:
             return
         entries = [Entry(s, a) for f in self._firing.values() for s, a in f.alerts.items()]
@@ -282,7 +289,13 @@ class Board:
         except OSError as error:
             # A page that starts anew after a restart is better than a page that never comes.
             self.on_book_failure()
-            log.error("the book of firing alerts can't be written", error=str(error))
+            if self._book_failed is None:
+                log.error("the book of firing alerts can't be written; trying on", error=str(error))
+            self._book_failed = now
+        else:
+            if self._book_failed is not None:
+                log.info("the book of firing alerts is written again")
+            self._book_failed = None
 
 
 def _joined(first: Change, second: Change) -> Change:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.board import SWITCH_SECONDS, Board, Change
+from engine.board import BOOK_RETRY_SECONDS, SWITCH_SECONDS, Board, Change
 from engine.book import read_book
 from engine.exposition import Exposition
 from slo.decision import Alert, SeriesKey
@@ -231,3 +231,21 @@ def test_an_overflow_series_in_two_shards_is_renewed_once(clock: Clock) -> None:
     assert len(firing(board)) == 1
     board.publish(decision(rows(key), shard="1", clock=NOW + 2))
     assert not firing(board)
+
+
+def test_a_book_that_could_not_be_written_is_once_there_is_room(
+    clock: Clock, tmp_path: Path
+) -> None:
+    book = tmp_path / "missing" / "alerts.json"
+    failures: list[int] = []
+    board = Board([KEPT], None, clock=clock, on_book_failure=lambda: failures.append(1))
+    board.book = book
+    (tmp_path / "missing").write_text("in the way")
+    for _ in range(3):  # no more tries than need be
+        board.publish(decision(rows(KEPT_KEY), alerts=[alert(KEPT_KEY)]))
+    assert len(failures) == 1
+    (tmp_path / "missing").unlink()
+    clock.now += BOOK_RETRY_SECONDS
+    board.publish(decision(rows(KEPT_KEY), alerts=[alert(KEPT_KEY)]))
+    assert [entry.alert.series for entry in read_book(book)] == [KEPT_KEY]
+    assert len(failures) == 1
