@@ -20,7 +20,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
-from dataflows import data_dir
+from dataflows import closing, data_dir
 from dataflows.data_dir import StartError
 from dataflows.flow import build
 from dataflows.options import settings_from_environment
@@ -55,7 +55,7 @@ class Engine:
         on_decision: told each decision, on the flow's thread.
 
     Raises:
-        StartError: the SLO files have problems.
+        StartError: the SLO files have problems, or credentials can't be used.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Engine:
             skew=settings.skew,
         )
         self.metrics = EngineMetrics()
+        self.closing = closing.read(settings, self.metrics)
         self.board = Board(
             self.plan.objectives,
             settings.data_dir / "alerts.json",
@@ -100,10 +101,11 @@ class Engine:
         if self.service is None:
             raise RuntimeError("the engine is not open yet")
         found = self.service.addresses
+        scheme = "http://" if self.closing.tls is None else "https://"
         return Addresses(
             otlp_grpc=found.get("otlp_grpc", ""),
-            otlp_http="http://" + found.get("otlp_http", ""),
-            http="http://" + found.get("listen", ""),
+            otlp_http=scheme + found.get("otlp_http", ""),
+            http=scheme + found.get("listen", ""),
         )
 
     def flow(self) -> Dataflow:
@@ -238,6 +240,10 @@ class Engine:
                     listen=self.settings.http,
                     alertmanagers=self.settings.alertmanagers,
                     external_url=self.settings.external_url,
+                    tls=self.closing.tls,
+                    otlp_token=self.closing.otlp_token,
+                    http_token=self.closing.http_token,
+                    alertmanager_access=self.closing.alertmanager,
                 )
             )
         except ServiceError as error:

@@ -185,6 +185,33 @@ class EngineMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
         )
+        self.unauthenticated = self._counter(
+            "burnline_unauthenticated_requests",
+            "Requests turned away for want of a right token or certificate.",
+            ("listener",),
+        )
+        self.failed_handshakes = self._counter(
+            "burnline_tls_handshake_failures",
+            "TLS handshakes that failed at an HTTP listener; gRPC's are in the log alone.",
+            ("listener",),
+        )
+        self.credentials_failures = self._counter(
+            "burnline_credentials_reload_failures",
+            "Changed credentials that could not be used; the log has the reason.",
+            ("what",),
+        )
+        self.credentials_stale = self._gauge(
+            "burnline_credentials_stale",
+            "1 while the last good credentials are used because the files can't be.",
+            ("what",),
+        )
+
+    def credentials_read(self, what: str, *, good: bool) -> None:
+        """Take note that credentials were read, and whether they could be used."""
+        self.credentials_stale.labels(what).set(not good)
+        failures = self.credentials_failures.labels(what)
+        if not good:
+            failures.inc()
 
     def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
         """Show a spool's depth, read at each scrape."""
