@@ -111,9 +111,8 @@ def read_file(option: str, path: Path) -> bytes:
         raise CredentialsError(
             f"{option} {path} can't be read ({error.strerror}); let the engine's user read it"
         ) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         # Without the path: where there is no such file, it may be the secret itself.
-        problem = error.strerror if isinstance(error, OSError) else str(error)
         raise CredentialsError(
-            f"{option}: {problem}; give the path of a file that is there"
+            f"{option}: {error.strerror}; give the path of a file that is there"
         ) from error
