@@ -21,7 +21,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
-from dataflows import data_dir
+from dataflows import closing, data_dir
 from dataflows.data_dir import StartError
 from dataflows.flow import build
 from dataflows.guarded import Guarded
@@ -60,7 +60,7 @@ class Engine:
         on_decision: told each decision, on the flow's thread.
 
     Raises:
-        StartError: the SLO files have problems.
+        StartError: the SLO files have problems, or credentials can't be used.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Engine:
         data_dir.prepare(settings)
         self.plan = self._plan_of(loaded.objectives)
         self.metrics = EngineMetrics()
+        self.closing = closing.read(settings, self.metrics)
         self.board = Board(
             self.plan.objectives,
             settings.data_dir / "alerts.json",
@@ -110,10 +111,11 @@ class Engine:
         if self.service is None:
             raise RuntimeError("the engine is not open yet")
         found = self.service.addresses
+        scheme = "http://" if self.closing.tls is None else "https://"
         return Addresses(
             otlp_grpc=found.get("otlp_grpc", ""),
-            otlp_http="http://" + found.get("otlp_http", ""),
-            http="http://" + found.get("listen", ""),
+            otlp_http=scheme + found.get("otlp_http", ""),
+            http=scheme + found.get("listen", ""),
         )
 
     def flow(self) -> Dataflow:
@@ -298,6 +300,10 @@ class Engine:
                     alertmanagers=self.settings.alertmanagers,
                     external_url=self.settings.external_url,
                     unready=self.supervisor.trouble,
+                    tls=self.closing.tls,
+                    otlp_token=self.closing.otlp_token,
+                    http_token=self.closing.http_token,
+                    alertmanager_access=self.closing.alertmanager,
                 )
             )
         except ServiceError as error:

@@ -1,6 +1,7 @@
 """The options of `burnline run`, which a flow started by `bytewax.run` takes from the environment."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,10 @@ from dataflows.settings import Settings
 from slo.durations import parse_duration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+# Secrets themselves are in no option: others on the machine can read command lines.
+SECRETS = {
+    name: f"BURNLINE_{name.upper()}" for name in ("otlp_token", "http_token", "alertmanager_token")
+}
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -76,7 +81,9 @@ class Url(click.ParamType[str]):
     ) -> str:
         """The URL without a slash at its end."""
         if not str(value).startswith(("http://", "https://")):
-            self.fail(f"{value!r} is no URL; write such as http://127.0.0.1:9093", param, ctx)
+            _, at, host = str(value).rpartition("@")
+            written = f"***@{host}" if at else str(value)
+            self.fail(f"{written!r} is no URL; write such as http://127.0.0.1:9093", param, ctx)
         return str(value).rstrip("/")
 
 
@@ -88,8 +95,26 @@ def run_options(command: Command) -> Command:
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
-    """Settings from the options' values."""
-    return Settings(**options)
+    """Settings from the options' values, and secrets from the environment.
+
+    Raises:
+        click.UsageError: a variable that closes something is set, and empty.
+    """
+    for variable in _closing_variables():
+        # Taken for unset, it would leave open what somebody meant to close.
+        if os.environ.get(variable) == "":
+            raise click.UsageError(f"{variable} is empty; give it a value, or unset it")
+    secrets: dict[str, Any] = {name: os.environ.get(var) for name, var in SECRETS.items()}
+    return Settings(**options, **secrets)
+
+
+def _closing_variables() -> Iterator[str]:
+    command = click.Command("dataflows.live", params=[], callback=None)
+    run_options(command)
+    yield from SECRETS.values()
+    for option in command.params:
+        if option.name and option.name.endswith(("_file", "_cert", "_key", "_ca")):
+            yield str(option.envvar)
 
 
 def settings_from_environment() -> Settings:
@@ -102,6 +127,12 @@ def settings_from_environment() -> Settings:
     run_options(command)
     context = command.make_context("dataflows.live", [])
     return settings_of(context.params)
+
+
+def _file(name: str, text: str) -> Callable[[Command], Command]:
+    """An option that names a file of credentials."""
+    variable = f"BURNLINE_{name.removeprefix('--').replace('-', '_').upper()}"
+    return click.option(name, type=click.Path(path_type=Path), envvar=variable, help=text)
 
 
 _default = Settings(slos=())
@@ -224,5 +255,41 @@ _OPTIONS = (
         default=_default.watch,
         envvar="BURNLINE_WATCH",
         help="Reload the SLO files when they change, as SIGHUP does.",
+    ),
+    _file(
+        "--tls-cert",
+        "Certificate of the three listeners (PEM, with those between it and its CA); with --tls-key.",
+    ),
+    _file(
+        "--tls-key",
+        "Its private key (PEM, no passphrase).",
+    ),
+    _file(
+        "--tls-client-ca",
+        "Let only clients in whose certificate this CA signed; /healthz and /readyz stay open.",
+    ),
+    _file(
+        "--otlp-token-file",
+        "Bearer tokens that senders must show, one a line; or one in BURNLINE_OTLP_TOKEN.",
+    ),
+    _file(
+        "--http-token-file",
+        "Bearer tokens that readers of /metrics must show; or one in BURNLINE_HTTP_TOKEN.",
+    ),
+    _file(
+        "--alertmanager-token-file",
+        "Bearer token to show to Alertmanager; or BURNLINE_ALERTMANAGER_TOKEN.",
+    ),
+    _file(
+        "--alertmanager-ca",
+        "Trust this CA (PEM) for Alertmanager, instead of the system's.",
+    ),
+    _file(
+        "--alertmanager-cert",
+        "Client certificate to show to Alertmanager (PEM); with --alertmanager-key.",
+    ),
+    _file(
+        "--alertmanager-key",
+        "Its private key (PEM, no passphrase).",
     ),
 )

@@ -1,6 +1,6 @@
 """Settings of a live engine; the command line and the environment fill them in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -24,6 +24,18 @@ class Settings:
         stale_after: seconds without arrivals after which alerts freeze.
         skew: seconds that an event may be ahead of its arrival.
         watch: reload the SLO files by itself when they change.
+        tls_cert: certificate of the listeners.
+        tls_key: its key.
+        tls_client_ca: CA that clients' certificates must come from; None to ask for none.
+        otlp_token_file: tokens that senders must show, one a line.
+        otlp_token: such a token itself; like those below, from the environment alone.
+        http_token_file: tokens that readers of `/metrics` must show.
+        http_token: such a token itself.
+        alertmanager_token_file: a token to show to Alertmanager.
+        alertmanager_token: that token itself.
+        alertmanager_ca: whom to trust as Alertmanager, instead of the system's CAs.
+        alertmanager_cert: client certificate for Alertmanager.
+        alertmanager_key: its key.
     """
 
     slos: tuple[Path, ...]
@@ -41,3 +53,15 @@ class Settings:
     stale_after: float = 300.0
     skew: float = 30.0
     watch: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    otlp_token_file: Path | None = None
+    otlp_token: str | None = field(default=None, repr=False)
+    http_token_file: Path | None = None
+    http_token: str | None = field(default=None, repr=False)
+    alertmanager_token_file: Path | None = None
+    alertmanager_token: str | None = field(default=None, repr=False)
+    alertmanager_ca: Path | None = None
+    alertmanager_cert: Path | None = None
+    alertmanager_key: Path | None = None

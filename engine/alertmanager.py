@@ -19,6 +19,7 @@ from yarl import URL
 
 from engine._outbox import Item, Outbox, Progress, payload
 from engine.board import Board, Change
+from engine.credentials import Outgoing
 from engine.log import log
 from engine.metrics import EngineMetrics
 from engine.shown import Labels, Shown
@@ -44,9 +45,7 @@ class Replica:
     """
 
     def __init__(self, url: str) -> None:
-        parsed = URL(url)
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ValueError(f"{shown(parsed)} is no Alertmanager address; write http://HOST:PORT")
+        parsed = _parsed(url)
         self.name = shown(parsed)
         self.headers = {"Content-Type": "application/json"}
         if parsed.user:
@@ -59,9 +58,27 @@ class Replica:
         self.up: bool | None = None
 
 
+def _parsed(url: str) -> URL:
+    try:
+        parsed = URL(url)
+        behind_host = f"{parsed.raw_path}{parsed.raw_query_string}{parsed.raw_fragment}"
+        usable = parsed.scheme in ("http", "https") and parsed.host and parsed.port
+    except ValueError:  # its text would quote a password with a slash in it
+        behind_host, usable = "@", False
+    if "@" in behind_host:
+        raise ValueError(
+            "an Alertmanager's address can't be read; write http://HOST:PORT, and / ? # @ in "
+            "credentials as %2F %3F %23 %40"
+        )
+    if not usable:
+        raise ValueError(f"{shown(parsed)} is no Alertmanager address; write http://HOST:PORT")
+    return parsed
+
+
 def shown(url: URL) -> str:
-    """A URL for logs and labels: without credentials."""
-    return str(url.with_user(None)) if url.absolute else str(url).rsplit("@", 1)[-1]
+    """A URL for logs and labels: without credentials, and without a query, which may hold some."""
+    bare = url.with_query(None).with_fragment(None)
+    return str(bare.with_user(None)) if url.absolute else str(bare).rsplit("@", 1)[-1]
 
 
 class Sender:
@@ -72,18 +89,26 @@ class Sender:
         board: what fires.
         metrics: counts sends by outcome.
         external_url: the engine's own address for people, the alerts' `generatorURL`.
+        access: token and TLS for every replica; a replica whose URL has credentials gets those
+            and no token.
 
     Raises:
         ValueError: a URL is none.
     """
 
     def __init__(
-        self, urls: Sequence[str], board: Board, metrics: EngineMetrics, external_url: str = ""
+        self,
+        urls: Sequence[str],
+        board: Board,
+        metrics: EngineMetrics,
+        external_url: str = "",
+        access: Outgoing | None = None,
     ) -> None:
         self.replicas = [Replica(url) for url in urls]
         self.board = board
         self.metrics = metrics
         self.external_url = external_url
+        self.access = access or Outgoing()
         self.outbox = Outbox()
         self._ended: list[Shown] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -184,7 +209,12 @@ class Sender:
         body = orjson.dumps([payload(item.shown, now, self.external_url) for _, item in batch])
         try:
             async with self._session.post(
-                replica.endpoint, data=body, headers=replica.headers
+                replica.endpoint,
+                data=body,
+                headers=self.access.headers() | replica.headers,
+                ssl=self.access.ssl(),
+                # A POST that is led elsewhere arrives as a GET: a login page's 200 is no Alertmanager's.
+                allow_redirects=False,
             ) as answer:
                 return answer.status, (await answer.text(errors="replace"))[:500]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

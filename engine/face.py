@@ -10,6 +10,7 @@ from aiohttp import web
 
 from engine.board import Board
 from engine.exposition import Exposition, content_type, page
+from engine.guard import CHALLENGE, Guard
 from engine.metrics import EngineMetrics
 
 GZIP_LEVEL = 1
@@ -32,6 +33,7 @@ class Face:
         executor: pages are rendered there, off the event loop.
         unready: what keeps the process from being ready, besides the flow; empty for nothing.
         ready_within: seconds within which the flow must have decided.
+        guard: turns strangers away.
     """
 
     def __init__(
@@ -41,17 +43,19 @@ class Face:
         executor: Executor,
         unready: Callable[[], str],
         ready_within: float,
+        guard: Guard,
     ) -> None:
         self.board = board
         self.metrics = metrics
         self.executor = executor
         self.unready = unready
         self.ready_within = ready_within
+        self.guard = guard
         self.exposition = Exposition()
 
     def make_app(self) -> web.Application:
         """The pages as an aiohttp application."""
-        app = web.Application()
+        app = web.Application(middlewares=[self.guard.middleware(_turn_away)])
         app.router.add_get("/", self._index)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
@@ -97,3 +101,9 @@ class Face:
         body = gzip.compress(body, GZIP_LEVEL) if zipped else body
         self.metrics.scrape_seconds.observe(time.perf_counter() - began)
         return body
+
+
+def _turn_away(_request: web.Request, status: int, why: str) -> web.Response:
+    return web.Response(
+        status=status, text=f"{why}\n", headers=CHALLENGE if status == 401 else None
+    )

@@ -20,7 +20,7 @@ from engine.spans import Reader, Refused
 from engine.spool import Signal, Spool, SpoolError, SpoolFull
 
 Protocol = Literal["grpc", "http"]
-Reason = Literal["invalid", "too_large", "busy", "full", "unavailable"]
+Reason = Literal["invalid", "unauthenticated", "too_large", "busy", "full", "unavailable"]
 
 MAX_PAYLOAD = 64 << 20
 MAX_IN_FLIGHT = 512 << 20
@@ -47,7 +47,8 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
     """A payload that was not stored.
 
     Attributes:
-        reason: `invalid` and `too_large` will be refused again; the others are worth a retry.
+        reason: `invalid`, `unauthenticated` and `too_large` will be refused again; the others are
+            worth a retry.
         retry_after: seconds to wait before it, or None.
     """
 

@@ -3,21 +3,19 @@
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from engine.masking import MASK, mask
 from engine.shown import Shown
 from slo.rendering import render
 
 _SECRET_KEY = re.compile(
     r"authorization|password|passwd|secret|token|api_?key|cookie", re.IGNORECASE
 )
-# `//user:password@host` in a URL; a user alone can be a token, too.
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
-MASK = "***"
 
 log = structlog.stdlib.get_logger("burnline")
 
@@ -34,18 +32,22 @@ def configure(
     """
     out = stream or sys.stderr
     as_json = not out.isatty() if json is None else json
-    last: list[Any] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    # Not the prettier traceback, which shows the values of variables.
+    last = (
+        structlog.processors.JSONRenderer()
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        else structlog.dev.ConsoleRenderer(
+            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
             hide_secrets,
-            *last,
+            last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(out),
@@ -54,13 +56,21 @@ def configure(
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Mask values under keys that name a secret, and credentials in URLs."""
+    """Mask values under keys that name a secret, and secrets in texts, however deep."""
     for key, value in event.items():
-        if _SECRET_KEY.search(key):
-            event[key] = MASK
-        elif isinstance(value, str):
-            event[key] = _USERINFO.sub(f"{MASK}@", value)
+        event[key] = MASK if _SECRET_KEY.search(key) else _masked(value)
     return event
+
+
+def _masked(value: Any) -> Any:  # noqa: ANN401  whatever is logged
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        # A key here may be an attribute's name: one like gen_ai.token.type is no secret.
+        return {mask(str(key)): _masked(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked(inner) for inner in value]
+    return mask(str(value))
 
 
 def log_change(fired: Iterable[Shown], ended: Iterable[Shown]) -> None:

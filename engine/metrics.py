@@ -219,6 +219,26 @@ class EngineMetrics:
             "burnline_clock_doubt_seconds",
             "How far the wall clock is ahead of the engine's time while a step is doubted.",
         )
+        self.unauthenticated = self._counter(
+            "burnline_unauthenticated_requests",
+            "Requests turned away for want of a right token or certificate.",
+            ("listener",),
+        )
+        self.failed_handshakes = self._counter(
+            "burnline_tls_handshake_failures",
+            "TLS handshakes that failed at an HTTP listener; gRPC's are in the log alone.",
+            ("listener",),
+        )
+        self.credentials_failures = self._counter(
+            "burnline_credentials_reload_failures",
+            "Changed credentials that could not be used; the log has the reason.",
+            ("what",),
+        )
+        self.credentials_stale = self._gauge(
+            "burnline_credentials_stale",
+            "1 while the last good credentials are used because the files can't be.",
+            ("what",),
+        )
 
     def watch_clock(self, clock: Clock) -> None:
         """Show the engine's clock, read at each scrape."""
@@ -229,6 +249,13 @@ class EngineMetrics:
             self.clock_steps.labels(direction)
         self.clock_ahead_seconds.set_function(lambda: clock.read().ahead_ns / 1e9)
         self.clock_doubt_seconds.set_function(lambda: clock.read().doubt_ns / 1e9)
+
+    def credentials_read(self, what: str, *, good: bool) -> None:
+        """Take note that credentials were read, and whether they could be used."""
+        self.credentials_stale.labels(what).set(not good)
+        failures = self.credentials_failures.labels(what)
+        if not good:
+            failures.inc()
 
     def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
         """Show a spool's depth, read at each scrape."""

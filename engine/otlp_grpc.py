@@ -9,8 +9,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from engine.credentials import Token
+from engine.guard import GrpcGuard
 from engine.ingest import Ingest, Refusal, answer
 from engine.spool import Signal
+from engine.tls import ServerTls
 
 _PREFIX = "/opentelemetry.proto.collector."
 METHODS: dict[str, Signal] = {
@@ -20,11 +23,14 @@ METHODS: dict[str, Signal] = {
 _LOGS = f"{_PREFIX}logs.v1.LogsService/Export"
 _CODES = {
     "invalid": grpc.StatusCode.INVALID_ARGUMENT,
+    "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
     "too_large": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "busy": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "full": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "unavailable": grpc.StatusCode.UNAVAILABLE,
 }
+# A connection that a client certificate let in shows it anew after this: by then its CA may be withdrawn.
+CLIENT_SECONDS = 600
 Context = Any  # grpc comes without types
 
 
@@ -75,12 +81,28 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc comes wit
         return export
 
 
+def _refused(ingest: Ingest) -> Callable[[str], None]:
+    def refused(method: str) -> None:
+        if signal := METHODS.get(method):
+            ingest.refused(signal, "grpc", Refusal("unauthenticated", ""))
+
+    return refused
+
+
 async def _no_logs(_body: bytes, context: Context) -> None:
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Burnline takes traces and metrics, no logs")
 
 
-async def serve(ingest: Ingest, address: str) -> tuple[grpc.aio.Server, int]:
+async def serve(
+    ingest: Ingest, address: str, token: Token | None = None, tls: ServerTls | None = None
+) -> tuple[grpc.aio.Server, int]:
     """Listen on `HOST:PORT`, port 0 for a free one.
+
+    Args:
+        ingest: takes the payloads.
+        address: where.
+        token: what clients must send; None for nothing.
+        tls: certificate and clients' CA; None for no TLS.
 
     Returns:
         The server, started, and its port.
@@ -93,10 +115,20 @@ async def serve(ingest: Ingest, address: str) -> tuple[grpc.aio.Server, int]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", ingest.max_payload),
     ]
-    server = grpc.aio.server(options=options, compression=grpc.Compression.NoCompression)
+    if tls is not None and tls.demands_clients:
+        options.append(("grpc.max_connection_age_ms", CLIENT_SECONDS * 1000))
+    server = grpc.aio.server(
+        interceptors=[] if token is None else [GrpcGuard(token, ingest.metrics, _refused(ingest))],
+        options=options,
+        compression=grpc.Compression.NoCompression,
+    )
     server.add_generic_rpc_handlers((_Services(ingest),))
     try:
-        port = server.add_insecure_port(address)
+        port = (
+            server.add_insecure_port(address)
+            if tls is None
+            else server.add_secure_port(address, tls.grpc_credentials())
+        )
     except RuntimeError as error:
         raise OSError(f"{address} can't be listened on: {error}") from error
     if not port:

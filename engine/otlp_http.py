@@ -13,13 +13,31 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
+from engine.guard import CHALLENGE, Guard
 from engine.ingest import Ingest, Refusal, answer
 from engine.spool import Signal
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 PATHS: dict[str, Signal] = {"/v1/traces": "traces", "/v1/metrics": "metrics"}
-_STATUS = {"invalid": 400, "too_large": 413, "busy": 429, "full": 429, "unavailable": 503}
-_CODES = {400: 3, 404: 5, 405: 12, 413: 8, 415: 3, 429: 8, 503: 14}  # google.rpc.Code
+_STATUS = {
+    "invalid": 400,
+    "unauthenticated": 401,
+    "too_large": 413,
+    "busy": 429,
+    "full": 429,
+    "unavailable": 503,
+}
+_CODES = {
+    400: 3,
+    401: 16,
+    403: 7,
+    404: 5,
+    405: 12,
+    413: 8,
+    415: 3,
+    429: 8,
+    503: 14,
+}  # google.rpc.Code
 _INFLATED_PIECE = 1 << 20
 Encoding = Literal["identity", "gzip"]
 
@@ -33,9 +51,9 @@ class _Unusable(Exception):  # noqa: N818 - an answer, not a fault of ours
         self.headers = headers or {}
 
 
-def make_app(ingest: Ingest) -> web.Application:
+def make_app(ingest: Ingest, guard: Guard) -> web.Application:
     """The receiver as an aiohttp application; its runner must not decompress by itself."""
-    app = web.Application()
+    app = web.Application(middlewares=[guard.middleware(partial(_turn_away, ingest))])
     app.router.add_route("*", "/{path:.*}", partial(_handle, ingest))
     return app
 
@@ -63,6 +81,12 @@ async def _handle(ingest: Ingest, request: web.Request) -> web.Response:
         headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
         return _error(request, _STATUS[refusal.reason], str(refusal), headers)
     return _message(request, 200, answer(signal, accepted))
+
+
+def _turn_away(ingest: Ingest, request: web.Request, status: int, why: str) -> web.Response:
+    if signal := PATHS.get(request.path):
+        ingest.refused(signal, "http", Refusal("unauthenticated", why))
+    return _error(request, status, why, CHALLENGE if status == 401 else None)
 
 
 def _signal(request: web.Request) -> Signal:

@@ -17,11 +17,14 @@ from aiohttp import web
 from engine import otlp_grpc, otlp_http
 from engine.alertmanager import Sender
 from engine.board import Board
+from engine.credentials import Outgoing, Token
 from engine.face import Face
+from engine.guard import PROBES, Guard, warn_if_in_the_clear, warn_if_open
 from engine.ingest import MAX_IN_FLIGHT, MAX_PAYLOAD, Ingest
 from engine.log import log, log_change
 from engine.metrics import EngineMetrics
 from engine.spool import Spool
+from engine.tls import EventLoop, Listener, ServerTls
 
 CHECKERS = 2
 STOP_SECONDS = 10.0
@@ -48,6 +51,10 @@ class ServiceConfig:
         max_in_flight: bytes of all payloads that are being accepted at a time.
         ready_within: seconds within which the flow must have decided to be ready.
         unready: what else keeps the process from being ready; empty for nothing.
+        tls: of all listeners; None for plain connections.
+        otlp_token: what senders must show; None for nothing.
+        http_token: likewise what readers of the pages must, but for the probes' paths.
+        alertmanager_access: token and TLS towards every Alertmanager.
     """
 
     board: Board
@@ -62,6 +69,10 @@ class ServiceConfig:
     max_in_flight: int = MAX_IN_FLIGHT
     ready_within: float = 10.0
     unready: Callable[[], str] = lambda: ""
+    tls: ServerTls | None = None
+    otlp_token: Token | None = None
+    http_token: Token | None = None
+    alertmanager_access: Outgoing = field(default_factory=Outgoing)
 
 
 class Service:
@@ -76,11 +87,15 @@ class Service:
         self.addresses: dict[str, str] = {}
         try:
             self.sender = Sender(
-                config.alertmanagers, config.board, config.metrics, config.external_url
+                config.alertmanagers,
+                config.board,
+                config.metrics,
+                config.external_url,
+                config.alertmanager_access,
             )
         except ValueError as error:
             raise ServiceError(f"--alertmanager: {error}") from error
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop = EventLoop()
         self._thread = threading.Thread(target=self._run, name="burnline-service", daemon=True)
         # Pages have a thread of their own: a scrape must not wait for payloads to be checked.
         self._checkers = ThreadPoolExecutor(CHECKERS, "burnline-check")
@@ -144,8 +159,16 @@ class Service:
         if config.spool is not None:
             await self._open_receivers(config.spool)
         if config.listen is not None:
-            face = Face(board, config.metrics, self._pages, self._unready, config.ready_within)
+            guard = Guard("listen", config.metrics, config.http_token, config.tls, PROBES)
+            face = Face(
+                board, config.metrics, self._pages, self._unready, config.ready_within, guard
+            )
             await self._serve_http("listen", "--http", config.listen, face.make_app())
+            warn_if_open(
+                "--http", config.listen, "--http-token-file", config.http_token, config.tls
+            )
+        for url in config.alertmanagers:
+            warn_if_in_the_clear("--alertmanager", url, config.alertmanager_access)
         await self.sender.start()
         log.info("service started", **self.describe())
 
@@ -157,16 +180,27 @@ class Service:
         )
         if config.otlp_grpc is not None:
             host, port = _split("--otlp-grpc", config.otlp_grpc)
+            self._warn_if_open("--otlp-grpc", config.otlp_grpc)
             try:
-                self._grpc, port = await otlp_grpc.serve(ingest, _joined(host, port))
+                self._grpc, port = await otlp_grpc.serve(
+                    ingest, _joined(host, port), config.otlp_token, config.tls
+                )
             except OSError as error:
                 raise _taken("--otlp-grpc", host, port, error) from error
             self.addresses["otlp_grpc"] = _joined(host, port)
         if config.otlp_http is not None:
-            app = otlp_http.make_app(ingest)
+            self._warn_if_open("--otlp-http", config.otlp_http)
+            guard = Guard("otlp_http", config.metrics, config.otlp_token, config.tls)
+            app = otlp_http.make_app(ingest, guard)
             await self._serve_http("otlp_http", "--otlp-http", config.otlp_http, app)
 
-    async def _serve_http(self, name: str, option: str, address: str, app: web.Application) -> None:
+    def _warn_if_open(self, option: str, address: str) -> None:
+        config = self.config
+        warn_if_open(option, address, "--otlp-token-file", config.otlp_token, config.tls)
+
+    async def _serve_http(
+        self, name: Listener, option: str, address: str, app: web.Application
+    ) -> None:
         host, port = _split(option, address)
         # The receiver decompresses by itself, with a bound; the pages take no bodies.
         runner = web.AppRunner(
@@ -174,7 +208,10 @@ class Service:
         )
         await runner.setup()
         self._runners.append(runner)
-        site = web.TCPSite(runner, host, port, reuse_address=True, reuse_port=False)
+        context = None if self.config.tls is None else self.config.tls.context(name)
+        site = web.TCPSite(
+            runner, host, port, ssl_context=context, reuse_address=True, reuse_port=False
+        )
         try:
             await site.start()
         except OSError as error:
