@@ -26,6 +26,7 @@ from dataflows.flow import build
 from dataflows.options import settings_from_environment
 from dataflows.settings import Settings
 from engine.board import Board
+from engine.limits import Limits
 from engine.log import configure, log
 from engine.measure import Measurer, warm_up
 from engine.metrics import EngineMetrics
@@ -238,6 +239,7 @@ class Engine:
                     listen=self.settings.http,
                     alertmanagers=self.settings.alertmanagers,
                     external_url=self.settings.external_url,
+                    limits=Limits(connections=self.settings.max_connections),
                 )
             )
         except ServiceError as error:

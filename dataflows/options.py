@@ -218,4 +218,12 @@ _OPTIONS = (
         envvar="BURNLINE_SKEW",
         help="How far ahead of its arrival an event may be.",
     ),
+    click.option(
+        "--max-connections",
+        type=click.IntRange(4),
+        default=_default.max_connections,
+        show_default=True,
+        envvar="BURNLINE_MAX_CONNECTIONS",
+        help="Connections of each OTLP receiver at a time; more senders need more.",
+    ),
 )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.limits import Limits
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -23,6 +25,7 @@ class Settings:
         series_limit: series of one objective before the rest share an overflow series.
         stale_after: seconds without arrivals after which alerts freeze.
         skew: seconds that an event may be ahead of its arrival.
+        max_connections: open at a time on each OTLP receiver.
     """
 
     slos: tuple[Path, ...]
@@ -39,3 +42,4 @@ class Settings:
     series_limit: int = 10_000
     stale_after: float = 300.0
     skew: float = 30.0
+    max_connections: int = Limits().connections

@@ -185,6 +185,15 @@ class EngineMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
         )
+        self.connections = self._gauge(
+            "burnline_connections", "Open HTTP connections.", ("listener",)
+        )
+        self.refused_connections = self._counter(
+            "burnline_refused_connections",
+            "HTTP connections closed for cause: crowded (the listener was full), slow_head, "
+            "slow_reader, malformed.",
+            ("listener", "reason"),
+        )
 
     def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
         """Show a spool's depth, read at each scrape."""

@@ -1,6 +1,6 @@
 """OTLP/gRPC: https://opentelemetry.io/docs/specs/otlp/#otlpgrpc."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import grpc
@@ -9,8 +9,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from engine.ingest import Ingest, Refusal, answer
+from engine.holding import Hold, Refusal
+from engine.ingest import Ingest, answer
+from engine.limits import Limits
 from engine.spool import Signal
+from engine.turns import Turns
 
 _PREFIX = "/opentelemetry.proto.collector."
 METHODS: dict[str, Signal] = {
@@ -21,6 +24,7 @@ _LOGS = f"{_PREFIX}logs.v1.LogsService/Export"
 _CODES = {
     "invalid": grpc.StatusCode.INVALID_ARGUMENT,
     "too_large": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "slow": grpc.StatusCode.DEADLINE_EXCEEDED,
     "busy": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "full": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "unavailable": grpc.StatusCode.UNAVAILABLE,
@@ -41,10 +45,15 @@ def status_details(code: grpc.StatusCode, refusal: Refusal) -> bytes:
 
 
 class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc comes without types
-    """Payloads stay bytes: nothing is deserialised before the check."""
+    """Payloads stay bytes: nothing is deserialised before the check.
+
+    The methods are unary, but served as streams of requests: so a message is read when its turn
+    comes, and not as soon as gRPC hears of it.
+    """
 
     def __init__(self, ingest: Ingest) -> None:
         self.ingest = ingest
+        self.turns = Turns(ingest.limits)
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
@@ -52,16 +61,17 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc comes wit
         method = handler_call_details.method
         signal = METHODS.get(method)
         if signal is not None:
-            return grpc.unary_unary_rpc_method_handler(self._export(signal))
+            return grpc.stream_unary_rpc_method_handler(self._export(signal))
         if method == _LOGS:
-            return grpc.unary_unary_rpc_method_handler(_no_logs)
+            return grpc.stream_unary_rpc_method_handler(_no_logs)
         return None
 
-    def _export(self, signal: Signal) -> Callable[[bytes, Context], Coroutine[Any, Any, bytes]]:
-        async def export(body: bytes, context: Context) -> bytes:
+    def _export(self, signal: Signal) -> Callable[[object, Context], Coroutine[Any, Any, bytes]]:
+        async def export(_requests: object, context: Context) -> bytes:
             try:
-                with self.ingest.holding() as hold:
+                with self.ingest.memory.holding() as hold:
                     try:
+                        body = await self._read(context, hold)
                         hold(len(body))
                     except Refusal as refusal:
                         raise self.ingest.refused(signal, "grpc", refusal) from None
@@ -74,9 +84,37 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc comes wit
 
         return export
 
+    async def _read(self, context: Context, hold: Hold) -> bytes:
+        async with self.turns.turn(hold):
+            body: bytes = await context.read()
+        if body is grpc.aio.EOF:
+            raise Refusal("invalid", "the call ended without a message")
+        return body
 
-async def _no_logs(_body: bytes, context: Context) -> None:
+
+async def _no_logs(_requests: object, context: Context) -> None:
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Burnline takes traces and metrics, no logs")
+
+
+def _options(limits: Limits, max_payload: int) -> Sequence[tuple[str, int]]:
+    """What gRPC is told of the limits; it closes what breaks them by itself."""
+    seconds = 1000
+    return (
+        # Without this two servers would share a port and each get half of the data.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", min(max_payload, limits.message)),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.max_concurrent_streams", limits.streams),
+        ("grpc.max_metadata_size", limits.metadata),
+        ("grpc.absolute_max_metadata_size", limits.metadata),
+        ("grpc.server_handshake_timeout_ms", int(limits.head_seconds * seconds)),
+        ("grpc.max_connection_idle_ms", int(limits.idle_seconds * seconds)),
+        # A client that has gone without a word is found by a ping.
+        ("grpc.keepalive_time_ms", int(limits.idle_seconds * seconds) // 2),
+        ("grpc.keepalive_timeout_ms", int(limits.answer_seconds * seconds)),
+        # A message is let in as far as is asked for, not as far as the line could bear.
+        ("grpc.http2.bdp_probe", 0),
+    )
 
 
 async def serve(ingest: Ingest, address: str) -> tuple[grpc.aio.Server, int]:
@@ -88,11 +126,7 @@ async def serve(ingest: Ingest, address: str) -> tuple[grpc.aio.Server, int]:
     Raises:
         OSError: the address can't be had.
     """
-    options = [
-        # Without this two servers would share a port and each get half of the data.
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", ingest.max_payload),
-    ]
+    options = _options(ingest.limits, ingest.max_payload)
     server = grpc.aio.server(options=options, compression=grpc.Compression.NoCompression)
     server.add_generic_rpc_handlers((_Services(ingest),))
     try:

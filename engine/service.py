@@ -17,14 +17,18 @@ from aiohttp import web
 from engine import otlp_grpc, otlp_http
 from engine.alertmanager import Sender
 from engine.board import Board
+from engine.connections import Door
 from engine.face import Face
 from engine.ingest import MAX_IN_FLIGHT, MAX_PAYLOAD, Ingest
+from engine.limits import Limits, within_descriptors
 from engine.log import log, log_change
 from engine.metrics import EngineMetrics
 from engine.spool import Spool
 
 CHECKERS = 2
 STOP_SECONDS = 10.0
+# What is left of a body that was refused is read for so long, that the client hears why.
+LINGER_SECONDS = 2.0
 
 
 class ServiceError(Exception):
@@ -47,6 +51,7 @@ class ServiceConfig:
         max_payload: bytes of a payload, decompressed.
         max_in_flight: bytes of all payloads that are being accepted at a time.
         ready_within: seconds within which the flow must have decided to be ready.
+        limits: on clients.
     """
 
     board: Board
@@ -60,6 +65,7 @@ class ServiceConfig:
     max_payload: int = MAX_PAYLOAD
     max_in_flight: int = MAX_IN_FLIGHT
     ready_within: float = 10.0
+    limits: Limits = field(default_factory=Limits)
 
 
 class Service:
@@ -71,6 +77,13 @@ class Service:
 
     def __init__(self, config: ServiceConfig) -> None:
         self.config = config
+        self.limits = within_descriptors(config.limits)
+        if self.limits != config.limits:
+            log.warning(
+                "fewer connections than asked: raise the process's limit on open files (ulimit -n)",
+                asked=config.limits.connections,
+                limit=self.limits.connections,
+            )
         self.addresses: dict[str, str] = {}
         try:
             self.sender = Sender(
@@ -153,7 +166,12 @@ class Service:
         config = self.config
         config.metrics.watch_spool(spool.depth, spool.max_bytes)
         ingest = Ingest(
-            spool, config.metrics, self._checkers, config.max_payload, config.max_in_flight
+            spool,
+            config.metrics,
+            self._checkers,
+            config.max_payload,
+            config.max_in_flight,
+            self.limits,
         )
         if config.otlp_grpc is not None:
             host, port = _split("--otlp-grpc", config.otlp_grpc)
@@ -169,8 +187,14 @@ class Service:
     async def _serve_http(self, name: str, option: str, address: str, app: web.Application) -> None:
         host, port = _split(option, address)
         # The receiver decompresses by itself, with a bound; the pages take no bodies.
-        runner = web.AppRunner(
-            app, access_log=None, auto_decompress=False, shutdown_timeout=STOP_SECONDS / 2
+        most = self.limits.page_connections if name == "listen" else self.limits.connections
+        door = Door(name, most, self.limits, self.config.metrics)
+        runner = door.runner(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            shutdown_timeout=STOP_SECONDS / 2,
+            lingering_time=LINGER_SECONDS,
         )
         await runner.setup()
         self._runners.append(runner)
