@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from engine.limits import Limits
 from engine.metrics import EngineMetrics
 
-_SWEEP_SECONDS = 1.0
+_SWEEP_SECONDS = 0.5
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -91,7 +91,7 @@ class Door:
         try:
             return await handler(request)
         finally:
-            connection.ended()
+            connection.ended(whole=request.content.is_eof())
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -154,9 +154,13 @@ class _Connection(asyncio.Protocol):
         self._head_due = None
         self._door.busy(self)
 
-    def ended(self) -> None:
-        """The answer is ready to be sent."""
-        self._has_request = False
+    def ended(self, *, whole: bool) -> None:
+        """The answer is ready to be sent.
+
+        Args:
+            whole: the request's body was read to its end; if not, the connection ends with it.
+        """
+        self._has_request = not whole
         if not self.transport.is_closing():
             self._door.idle(self)
 

@@ -23,6 +23,7 @@ class Turns:
     def __init__(self, limits: Limits) -> None:
         self._free = limits.reading
         self._most = limits.waiting
+        self._patience = limits.patience
         self._readers = Readers(limits.patience)
         self._waiting: list[asyncio.Future[bool]] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -77,6 +78,7 @@ class Turns:
         for _ in self._waiting:
             if not self._readers.drop_slowest():
                 break
-        wait = self._readers.slow_in()
-        if self._waiting and wait is not None:
-            self._alarm = asyncio.get_running_loop().call_later(max(0.01, wait), self._press)
+        if self._waiting:
+            wait = self._readers.slow_in()
+            wait = self._patience if wait is None else max(0.01, wait)
+            self._alarm = asyncio.get_running_loop().call_later(wait, self._press)
