@@ -202,14 +202,14 @@ class _Runner(web.AppRunner):
 
 
 def _quiet_logger(door: Door) -> logging.Logger:
-    """For aiohttp, which logs a traceback for each request that is not HTTP; those are counted."""
+    """For aiohttp, which logs a traceback for each client that sends no HTTP, or hangs up."""
 
     def is_ours(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError | web.RequestPayloadError | ConnectionError):
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             door.refuse("malformed")
             return False
-        return True
+        return not isinstance(error, ConnectionError)  # it has hung up
 
     logger = logging.Logger(f"aiohttp.server.{door.listener}")  # noqa: LOG001 - filters of its own
     logger.parent = logging.getLogger("aiohttp.server")

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 from engine.limits import Limits
+from engine.quoting import readable
 
 Reason = Literal["invalid", "too_large", "slow", "busy", "full", "unavailable"]
 RETRY_AFTER = {"busy": 1, "full": 10, "unavailable": 5}
-LONGEST_MESSAGE = 500
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
@@ -30,13 +30,6 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
         super().__init__(readable(message))
         self.reason = reason
         self.retry_after = RETRY_AFTER.get(reason)
-
-
-def readable(message: str) -> str:
-    """A message that quotes a sender: cut to a length, without halves of surrogate pairs."""
-    if len(message) > LONGEST_MESSAGE:
-        message = f"{message[:LONGEST_MESSAGE]}..."
-    return message.encode("utf-8", "replace").decode()
 
 
 class Hold:

@@ -12,8 +12,9 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
-from engine.holding import Hold, Refusal, readable
+from engine.holding import Hold, Refusal
 from engine.ingest import Ingest, answer
+from engine.quoting import readable
 from engine.spool import Signal
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"

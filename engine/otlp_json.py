@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from engine import _json_spans
+from engine.quoting import readable
 
 _Request = TypeVar("_Request", bound=Message)
 _IDS = frozenset(
@@ -106,12 +107,12 @@ def _official(request: dict[str, Any], message: _Request) -> bytes:
         try:
             holder[name] = _base64(holder[name])
         except ValueError as error:
-            raise ValueError(f"{place}: {error}") from error
+            raise ValueError(readable(f"{place}: {error}")) from error
     try:
         json_format.ParseDict(request, message, ignore_unknown_fields=True)
         return message.SerializeToString()
     except (json_format.ParseError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"not an OTLP request: {error}") from error
+        raise ValueError(readable(f"not an OTLP request: {error}")) from error
 
 
 def _ids(request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
