@@ -1,6 +1,6 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench schema lock clean
+.PHONY: help setup demo test lint types bench fuzz schema lock clean
 
 BIN := .venv/bin
 SERVERS_HINT = command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null \
@@ -29,6 +29,9 @@ types: setup  ## mypy, strict
 
 bench: setup  ## every figure the README claims, each beside its peer
 	$(BIN)/python -m benchmarks
+
+fuzz: setup  ## a million hostile inputs, some twenty minutes; FUZZ="--seed 2 --count 5000 --target yaml"
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 schema: setup  ## write the JSON Schema of the SLO files anew
 	$(BIN)/burnline schema > slo/burnline-v1.schema.json

@@ -30,6 +30,7 @@ from dataflows.reload import Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from engine.board import Board
+from engine.limits import Limits
 from engine.log import configure, log
 from engine.measure import Measurer, warm_up
 from engine.metrics import EngineMetrics
@@ -304,6 +305,7 @@ class Engine:
                     otlp_token=self.closing.otlp_token,
                     http_token=self.closing.http_token,
                     alertmanager_access=self.closing.alertmanager,
+                    limits=Limits(connections=self.settings.max_connections),
                 )
             )
         except ServiceError as error:

@@ -292,4 +292,12 @@ _OPTIONS = (
         "--alertmanager-key",
         "Its private key (PEM, no passphrase).",
     ),
+    click.option(
+        "--max-connections",
+        type=click.IntRange(4),
+        default=_default.max_connections,
+        show_default=True,
+        envvar="BURNLINE_MAX_CONNECTIONS",
+        help="Connections of each OTLP receiver at a time; more senders need more.",
+    ),
 )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.limits import Limits
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -36,6 +38,7 @@ class Settings:
         alertmanager_ca: whom to trust as Alertmanager, instead of the system's CAs.
         alertmanager_cert: client certificate for Alertmanager.
         alertmanager_key: its key.
+        max_connections: open at a time on each OTLP receiver.
     """
 
     slos: tuple[Path, ...]
@@ -65,3 +68,4 @@ class Settings:
     alertmanager_ca: Path | None = None
     alertmanager_cert: Path | None = None
     alertmanager_key: Path | None = None
+    max_connections: int = Limits().connections

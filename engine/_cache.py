@@ -13,6 +13,7 @@ class Cache(Generic[K, V]):
 
     Args:
         size: entries kept.
+        weight: of all entries together, as `put` is told; a single heavier one is not kept.
 
     >>> cache = Cache[str, int](1)
     >>> cache.put("a", 1); cache.put("b", 2)
@@ -20,17 +21,25 @@ class Cache(Generic[K, V]):
     (None, 2)
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, weight: int = 2**63) -> None:
         self._size = size
-        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._most = weight
+        self._weight = 0
+        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
     def get(self, key: K) -> V | None:
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
+        found = self._entries.get(key)
+        if found is None:
+            return None
+        self._entries.move_to_end(key)
+        return found[0]
 
-    def put(self, key: K, value: V) -> None:
-        self._entries[key] = value
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+    def put(self, key: K, value: V, weight: int = 0) -> None:
+        if weight > self._most:
+            return
+        before = self._entries.pop(key, None)
+        self._weight += weight - (before[1] if before else 0)
+        self._entries[key] = value, weight
+        while len(self._entries) > self._size or self._weight > self._most:
+            _, (_, least) = self._entries.popitem(last=False)
+            self._weight -= least

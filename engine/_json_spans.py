@@ -23,6 +23,7 @@ from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 _MAX_DEPTH = 8
+_LONGEST_KEY = 160  # of those that are remembered
 
 
 class Unusual(Exception):  # noqa: N818 - no error: a request for the official parser
@@ -153,10 +154,16 @@ def _pair(key: str, value: bytes) -> bytes:
     return _key(key) + _VARINT[len(value)] + value
 
 
-@lru_cache(maxsize=4096)
 def _key(key: str) -> bytes:
+    return _known_key(key) if len(key) <= _LONGEST_KEY else _encoded_key(key)
+
+
+def _encoded_key(key: str) -> bytes:
     body = key.encode()
     return b"\x0a" + _VARINT[len(body)] + body + b"\x12"
+
+
+_known_key = lru_cache(maxsize=4096)(_encoded_key)
 
 
 def _any_value(value: object, depth: int) -> bytes:

@@ -23,6 +23,8 @@ LARGEST = 2**63
 # Bucket widths of which a bound may miss an exponential edge by rounding alone.
 _ROUNDING = 1e-9
 _SCALES = range(-64, 65)
+# Bounds of a histogram that are remembered; instruments have a dozen.
+_MOST_CACHED = 256
 
 
 class UnusableError(ValueError):
@@ -111,7 +113,8 @@ def split_explicit(point: HistogramDataPoint, above: float) -> Split:
     buckets = point.bucket_counts
     if len(buckets) != len(bounds) + 1 or sum(buckets) != total:
         raise UnusableError("no buckets" if not buckets else "malformed histogram")
-    index = _edge_index(bounds, above)
+    find = _edge_index if len(bounds) <= _MOST_CACHED else _edge_index.__wrapped__
+    index = find(bounds, above)
     return Split(total, sum(buckets[index + 1 :]), bounds[index])
 
 

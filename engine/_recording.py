@@ -24,6 +24,8 @@ from engine.otlp_json import loads, usual_traces
 Framing = Literal["four bytes", "varint"]
 MAX_MESSAGE = 256 << 20
 _BUFFER = 1 << 18
+# Four bytes of zstd can stand for 128 KiB, and what one piece gives is held whole: up to 32 MiB.
+_ZSTD_PIECE = 1 << 10
 _GZIP, _ZSTD, _BOM = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf"
 # As a varint, a length of 123 is `{`, and the tag after it a line feed; but it has no name then.
 _JSON = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*("[^\x00-\x1f"]*"\s*:|\})')
@@ -86,7 +88,7 @@ class _ZstdFrames(io.RawIOBase):
 
     def readinto(self, target: Any) -> int:  # noqa: ANN401 - any writable buffer
         while not self._plain:
-            self._compressed = self._compressed or self._raw.read(1 << 14)
+            self._compressed = self._compressed or self._raw.read(_ZSTD_PIECE)
             if not self._compressed:
                 if self._inside:
                     raise EOFError("its last zstd frame is cut short")
@@ -104,7 +106,7 @@ class _ZstdFrames(io.RawIOBase):
 
 def _json_objects(path: Path, stream: io.BufferedReader) -> Iterator[Message]:
     first = True
-    for number, line in enumerate(stream, 1):
+    for number, line in enumerate(_lines(path, stream), 1):
         text = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
         if not text:
             continue
@@ -118,15 +120,32 @@ def _json_objects(path: Path, stream: io.BufferedReader) -> Iterator[Message]:
         first = False
 
 
+def _lines(path: Path, stream: io.BufferedReader) -> Iterator[bytes]:
+    """Lines, none of them longer than a message may be."""
+    number = 0
+    while line := stream.readline(MAX_MESSAGE + 1):
+        number += 1
+        if len(line) > MAX_MESSAGE:
+            raise _too_large(f"{path}:{number}")
+        yield line
+
+
+def _too_large(place: str) -> ValueError:
+    return ValueError(f"{place}: over {MAX_MESSAGE} bytes; record smaller batches")
+
+
 def _spread_object(
     path: Path, number: int, line: bytes, stream: io.BufferedReader, error: Exception
 ) -> Message:
     """The object that fills the whole file, of which one line is read."""
-    second = stream.readline()
+    second = stream.readline(MAX_MESSAGE + 1)
     if not second or _is_json(second):  # lines after all, and this one is broken
         raise _bad_line(path, number, line, error) from error
+    whole = line.removeprefix(_BOM) + second + stream.read(MAX_MESSAGE + 1)
+    if len(whole) > MAX_MESSAGE:
+        raise _too_large(f"{path}:{number}")
     try:
-        return _object(line.removeprefix(_BOM) + second + stream.read(), f"{path}:{number}")
+        return _object(whole, f"{path}:{number}")
     except orjson.JSONDecodeError as broken:
         at = number + broken.lineno - 1
         raise ValueError(f"{path}:{at}: not JSON ({broken.msg}); {_CUT}") from broken
@@ -161,12 +180,12 @@ class _Rewindable:
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream
-        self._seen = b""
+        self._seen = bytearray()
         self.position = 0
         self.keep = True
 
     def read(self, size: int) -> bytes:
-        part = self._seen[self.position : self.position + size]
+        part = bytes(self._seen[self.position : self.position + size])
         if len(part) < size:
             more = self._stream.read(size - len(part))
             part += more
@@ -174,7 +193,7 @@ class _Rewindable:
                 self._seen += more
         self.position += len(part)
         if not self.keep and self.position >= len(self._seen):
-            self._seen = b""
+            self._seen.clear()
         return part
 
 
@@ -205,7 +224,7 @@ def _framing(path: Path, source: _Rewindable) -> Framing:
     for framing in likely:
         source.position = start = 0
         size: int | None = 0
-        while size == 0:
+        while size == 0 and source.position < MAX_MESSAGE:
             start = source.position
             size = _LENGTHS[framing](source)
         if size is None and source.position == start:  # nothing but empty messages
@@ -229,7 +248,7 @@ def _message(place: str, body: bytes) -> Message:
         with zstandard.ZstdDecompressor().stream_reader(body) as reader:
             body = reader.read(MAX_MESSAGE + 1)
         if len(body) > MAX_MESSAGE:
-            raise ValueError(f"{place}: over {MAX_MESSAGE} bytes; record smaller batches")
+            raise _too_large(place)
     if not _JSON.match(body):
         return Message(body, place)
     try:

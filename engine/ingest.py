@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,16 +13,16 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from engine import otlp_json, points
+from engine.holding import Memory, Reason, Refusal
+from engine.limits import Limits
 from engine.metrics import EngineMetrics
 from engine.spans import Reader, Refused
 from engine.spool import Signal, Spool, SpoolError, SpoolFull
 
 Protocol = Literal["grpc", "http"]
-Reason = Literal["invalid", "unauthenticated", "too_large", "busy", "full", "unavailable"]
 
 MAX_PAYLOAD = 64 << 20
 MAX_IN_FLIGHT = 512 << 20
-RETRY_AFTER = {"busy": 1, "full": 10, "unavailable": 5}
 NO_END_TIME = "spans without end_time_unix_nano can be placed at no time and were not counted"
 _SPANS = Reader(())
 
@@ -43,21 +41,6 @@ class Accepted(NamedTuple):
     message: str = ""
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
-    """A payload that was not stored.
-
-    Attributes:
-        reason: `invalid`, `unauthenticated` and `too_large` will be refused again; the others are
-            worth a retry.
-        retry_after: seconds to wait before it, or None.
-    """
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.retry_after = RETRY_AFTER.get(reason)
-
-
 class Ingest:
     """What the receivers share.
 
@@ -67,6 +50,10 @@ class Ingest:
         executor: payloads are checked there, off the event loop.
         max_payload: bytes of a payload, decompressed.
         max_in_flight: bytes of all payloads that are being accepted at a time.
+        limits: on clients.
+
+    Attributes:
+        memory: of the payloads that are being accepted.
     """
 
     def __init__(
@@ -76,35 +63,15 @@ class Ingest:
         executor: Executor,
         max_payload: int = MAX_PAYLOAD,
         max_in_flight: int = MAX_IN_FLIGHT,
+        limits: Limits | None = None,
     ) -> None:
         self.spool = spool
         self.metrics = metrics
         self.executor = executor
         self.max_payload = max_payload
-        self.max_in_flight = max_in_flight
-        self._in_flight = 0
-        metrics.in_flight_bytes.set_function(lambda: self._in_flight)
-
-    @contextmanager
-    def holding(self) -> Iterator[Callable[[int], None]]:
-        """Memory for one payload: call the value with each further number of bytes held.
-
-        That raises `Refusal` (busy) where all payloads together would hold too much.
-        """
-        held = 0
-
-        def hold(count: int) -> None:
-            nonlocal held
-            # One payload alone always fits, however small the limit is set.
-            if self._in_flight > held and self._in_flight + count > self.max_in_flight:
-                raise Refusal("busy", f"{self._in_flight} bytes of payloads are being accepted")
-            held += count
-            self._in_flight += count
-
-        try:
-            yield hold
-        finally:
-            self._in_flight -= held
+        self.limits = limits or Limits()
+        self.memory = Memory(max_in_flight, self.limits)
+        metrics.in_flight_bytes.set_function(lambda: self.memory.held)
 
     async def accept(
         self, signal: Signal, protocol: Protocol, body: bytes, *, json: bool = False

@@ -239,6 +239,15 @@ class EngineMetrics:
             "1 while the last good credentials are used because the files can't be.",
             ("what",),
         )
+        self.connections = self._gauge(
+            "burnline_connections", "Open HTTP connections.", ("listener",)
+        )
+        self.refused_connections = self._counter(
+            "burnline_refused_connections",
+            "HTTP connections closed for cause: crowded (the listener was full), slow_head, "
+            "slow_reader, malformed.",
+            ("listener", "reason"),
+        )
 
     def watch_clock(self, clock: Clock) -> None:
         """Show the engine's clock, read at each scrape."""

@@ -11,9 +11,12 @@ from google.rpc.status_pb2 import Status
 
 from engine.credentials import Token
 from engine.guard import GrpcGuard
-from engine.ingest import Ingest, Refusal, answer
+from engine.holding import Hold, Refusal
+from engine.ingest import Ingest, answer
+from engine.limits import Limits
 from engine.spool import Signal
 from engine.tls import ServerTls
+from engine.turns import Turns
 
 _PREFIX = "/opentelemetry.proto.collector."
 METHODS: dict[str, Signal] = {
@@ -25,6 +28,7 @@ _CODES = {
     "invalid": grpc.StatusCode.INVALID_ARGUMENT,
     "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
     "too_large": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "slow": grpc.StatusCode.DEADLINE_EXCEEDED,
     "busy": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "full": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "unavailable": grpc.StatusCode.UNAVAILABLE,
@@ -47,10 +51,15 @@ def status_details(code: grpc.StatusCode, refusal: Refusal) -> bytes:
 
 
 class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc comes without types
-    """Payloads stay bytes: nothing is deserialised before the check."""
+    """Payloads stay bytes: nothing is deserialised before the check.
+
+    The methods are unary, but served as streams of requests: so a message is read when its turn
+    comes, and not as soon as gRPC hears of it.
+    """
 
     def __init__(self, ingest: Ingest) -> None:
         self.ingest = ingest
+        self.turns = Turns(ingest.limits)
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
@@ -58,16 +67,17 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc comes wit
         method = handler_call_details.method
         signal = METHODS.get(method)
         if signal is not None:
-            return grpc.unary_unary_rpc_method_handler(self._export(signal))
+            return grpc.stream_unary_rpc_method_handler(self._export(signal))
         if method == _LOGS:
-            return grpc.unary_unary_rpc_method_handler(_no_logs)
+            return grpc.stream_unary_rpc_method_handler(_no_logs)
         return None
 
-    def _export(self, signal: Signal) -> Callable[[bytes, Context], Coroutine[Any, Any, bytes]]:
-        async def export(body: bytes, context: Context) -> bytes:
+    def _export(self, signal: Signal) -> Callable[[object, Context], Coroutine[Any, Any, bytes]]:
+        async def export(_requests: object, context: Context) -> bytes:
             try:
-                with self.ingest.holding() as hold:
+                with self.ingest.memory.holding() as hold:
                     try:
+                        body = await self._read(context, hold)
                         hold(len(body))
                     except Refusal as refusal:
                         raise self.ingest.refused(signal, "grpc", refusal) from None
@@ -80,6 +90,13 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc comes wit
 
         return export
 
+    async def _read(self, context: Context, hold: Hold) -> bytes:
+        async with self.turns.turn(hold):
+            body: bytes = await context.read()
+        if body is grpc.aio.EOF:
+            raise Refusal("invalid", "the call ended without a message")
+        return body
+
 
 def _refused(ingest: Ingest) -> Callable[[str], None]:
     def refused(method: str) -> None:
@@ -89,8 +106,29 @@ def _refused(ingest: Ingest) -> Callable[[str], None]:
     return refused
 
 
-async def _no_logs(_body: bytes, context: Context) -> None:
+async def _no_logs(_requests: object, context: Context) -> None:
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Burnline takes traces and metrics, no logs")
+
+
+def _options(limits: Limits, max_payload: int) -> list[tuple[str, int]]:
+    """What gRPC is told of the limits; it closes what breaks them by itself."""
+    seconds = 1000
+    return [
+        # Without this two servers would share a port and each get half of the data.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", min(max_payload, limits.message)),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.max_concurrent_streams", limits.streams),
+        ("grpc.max_metadata_size", limits.metadata),
+        ("grpc.absolute_max_metadata_size", limits.metadata),
+        ("grpc.server_handshake_timeout_ms", int(limits.head_seconds * seconds)),
+        ("grpc.max_connection_idle_ms", int(limits.idle_seconds * seconds)),
+        # A client that has gone without a word is found by a ping.
+        ("grpc.keepalive_time_ms", int(limits.idle_seconds * seconds) // 2),
+        ("grpc.keepalive_timeout_ms", int(limits.answer_seconds * seconds)),
+        # A message is let in as far as is asked for, not as far as the line could bear.
+        ("grpc.http2.bdp_probe", 0),
+    ]
 
 
 async def serve(
@@ -110,11 +148,7 @@ async def serve(
     Raises:
         OSError: the address can't be had.
     """
-    options = [
-        # Without this two servers would share a port and each get half of the data.
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", ingest.max_payload),
-    ]
+    options = _options(ingest.limits, ingest.max_payload)
     if tls is not None and tls.demands_clients:
         options.append(("grpc.max_connection_age_ms", CLIENT_SECONDS * 1000))
     server = grpc.aio.server(

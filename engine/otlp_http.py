@@ -2,7 +2,6 @@
 
 import asyncio
 import zlib
-from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -14,7 +13,9 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
 from engine.guard import CHALLENGE, Guard
-from engine.ingest import Ingest, Refusal, answer
+from engine.holding import Hold, Refusal
+from engine.ingest import Ingest, answer
+from engine.quoting import readable
 from engine.spool import Signal
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -22,6 +23,7 @@ PATHS: dict[str, Signal] = {"/v1/traces": "traces", "/v1/metrics": "metrics"}
 _STATUS = {
     "invalid": 400,
     "unauthenticated": 401,
+    "slow": 408,
     "too_large": 413,
     "busy": 429,
     "full": 429,
@@ -33,12 +35,14 @@ _CODES = {
     403: 7,
     404: 5,
     405: 12,
+    408: 4,
     413: 8,
     415: 3,
     429: 8,
     503: 14,
 }  # google.rpc.Code
-_INFLATED_PIECE = 1 << 20
+_INFLATED_PIECE, _DEFLATED_PIECE = 1 << 20, 1 << 16
+_MOST_MEMBERS = 1000
 Encoding = Literal["identity", "gzip"]
 
 
@@ -66,9 +70,9 @@ async def _handle(ingest: Ingest, request: web.Request) -> web.Response:
     except _Unusable as unusable:
         return _error(request, unusable.status, str(unusable), unusable.headers)
     try:
-        with ingest.holding() as hold:
+        with ingest.memory.holding() as hold:
             try:
-                body = await _body(request, ingest.max_payload, hold)
+                body = await _body(request, ingest, hold)
                 if encoding == "gzip":
                     loop = asyncio.get_running_loop()
                     limit = ingest.max_payload
@@ -117,7 +121,8 @@ def _encoding(request: web.Request) -> Encoding:
             raise _Unusable(415, message, {"Accept-Encoding": "gzip"})
 
 
-async def _body(request: web.Request, limit: int, hold: Callable[[int], None]) -> bytes:
+async def _body(request: web.Request, ingest: Ingest, hold: Hold) -> bytes:
+    limit = ingest.max_payload
     too_large = Refusal(
         "too_large", f"the payload is larger than {limit} bytes; send smaller batches"
     )
@@ -125,12 +130,17 @@ async def _body(request: web.Request, limit: int, hold: Callable[[int], None]) -
         raise too_large
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.content.iter_any():
-        size += len(piece)
-        if size > limit:
-            raise too_large
-        hold(len(piece))
-        pieces.append(piece)
+    try:
+        async with hold.reading(ingest.memory.readers, paced=True) as progressed:
+            async for piece in request.content.iter_any():
+                size += len(piece)
+                if size > limit:
+                    raise too_large
+                hold(len(piece))
+                progressed(size)
+                pieces.append(piece)
+    except web.RequestPayloadError as error:
+        raise Refusal("invalid", f"the body is malformed: {error}") from error
     return b"".join(pieces)
 
 
@@ -142,15 +152,23 @@ def gunzip(raw: bytes, limit: int) -> bytes:
     """
     pieces: list[bytes] = []
     size = 0
-    while raw:
+    # What zlib leaves of its input it copies: so it is given little at a time.
+    source = memoryview(raw)
+    members = 0
+    while source:
+        members += 1
+        if members > _MOST_MEMBERS:
+            raise Refusal("invalid", f"the gzip stream has more than {_MOST_MEMBERS} members")
         inflate = zlib.decompressobj(wbits=31)
         while not inflate.eof:
+            given = inflate.unconsumed_tail or source[:_DEFLATED_PIECE]
+            if not inflate.unconsumed_tail:
+                source = source[_DEFLATED_PIECE:]
             try:
-                piece = inflate.decompress(raw, _INFLATED_PIECE)
+                piece = inflate.decompress(given, _INFLATED_PIECE)
             except zlib.error as error:
                 raise Refusal("invalid", f"the gzip stream is damaged: {error}") from error
-            raw = inflate.unconsumed_tail
-            if not piece and not raw and not inflate.eof:
+            if not piece and not given and not inflate.eof:
                 raise Refusal("invalid", "the gzip stream ends too early")
             size += len(piece)
             if size > limit:
@@ -158,13 +176,15 @@ def gunzip(raw: bytes, limit: int) -> bytes:
                     "too_large", f"the payload inflates beyond {limit} bytes; send smaller batches"
                 )
             pieces.append(piece)
-        raw = inflate.unused_data
+        end = len(raw) - len(source) - len(inflate.unused_data)
+        source = memoryview(raw)[end:]
     return b"".join(pieces)
 
 
 def _error(
     request: web.Request, status: int, message: str, headers: dict[str, str] | None = None
 ) -> web.Response:
+    message = readable(message)
     body = Status(code=_CODES[status], message=message)
     if status == 400:
         bad = AnyMessage()

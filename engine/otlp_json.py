@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from engine import _json_spans
+from engine.quoting import readable
 
 _Request = TypeVar("_Request", bound=Message)
 _IDS = frozenset(
@@ -34,6 +35,8 @@ _HOLDERS = frozenset(
         *("gauge", "sum", "histogram", "exponentialHistogram", "exponential_histogram", "summary"),
     )
 )
+# resourceMetrics, scopeMetrics, metrics, sum, dataPoints, exemplars.
+_DEEPEST_ID = 6
 
 
 def traces_to_protobuf(data: bytes) -> bytes:
@@ -100,30 +103,36 @@ def _load(data: bytes) -> dict[str, Any]:
 
 
 def _official(request: dict[str, Any], message: _Request) -> bytes:
-    for holder, name, place in _ids(request, ""):
+    for holder, name, place in _ids(request):
         try:
             holder[name] = _base64(holder[name])
         except ValueError as error:
-            raise ValueError(f"{place}: {error}") from error
+            raise ValueError(readable(f"{place}: {error}")) from error
     try:
         json_format.ParseDict(request, message, ignore_unknown_fields=True)
         return message.SerializeToString()
     except (json_format.ParseError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"not an OTLP request: {error}") from error
+        raise ValueError(readable(f"not an OTLP request: {error}")) from error
 
 
-def _ids(value: dict[str, Any], place: str) -> Iterator[tuple[dict[str, Any], str, str]]:
-    for name, inner in value.items():
-        here = f"{place}.{name}" if place else name
-        if name in _IDS:
-            yield value, name, here
-        elif name in _HOLDERS:
-            if isinstance(inner, dict):
-                yield from _ids(inner, here)
-            elif isinstance(inner, list):
-                for index, item in enumerate(inner):
-                    if isinstance(item, dict):
-                        yield from _ids(item, f"{here}[{index}]")
+def _ids(request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Every id, with what holds it and its place; no deeper than a request can have one."""
+    waiting = [(request, "", 0)]
+    while waiting:
+        value, place, depth = waiting.pop()
+        for name, inner in value.items():
+            here = f"{place}.{name}" if place else name
+            if name in _IDS:
+                yield value, name, here
+            elif name in _HOLDERS and depth < _DEEPEST_ID:
+                if isinstance(inner, dict):
+                    waiting.append((inner, here, depth + 1))
+                elif isinstance(inner, list):
+                    waiting += (
+                        (item, f"{here}[{index}]", depth + 1)
+                        for index, item in enumerate(inner)
+                        if isinstance(item, dict)
+                    )
 
 
 def _base64(value: object) -> str | None:

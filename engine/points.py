@@ -34,9 +34,12 @@ from slo.promql import MetricSelector
 __all__ = ["MetricsRefused", "PointReader", "check"]
 
 AnyPoint = NumberDataPoint | values.HistogramPoint | SummaryDataPoint
-# Entries of each cache, and the attributes that one may hold: a bound on memory, not on input.
+# Entries of each cache, bytes in one and in all: a bound on memory, not on input.
 _CACHED = 65_536
 _LONGEST_CACHED = 4_096
+_CACHED_BYTES = 64 << 20
+# As of spans (`engine.measure`): what is longer is cut, as it stands in every label and snapshot.
+LONGEST_VALUE = 256
 # OpenTelemetry allows 255 characters in a name and 63 in a unit.
 _LONGEST_NAME = 1_024
 _EDGES = 1_024
@@ -58,6 +61,7 @@ class _Source:
     forms: tuple[str, ...]
     resource: dict[str, str]
     scope: dict[str, str]
+    cached: bool
 
 
 class _Selected(NamedTuple):
@@ -91,9 +95,11 @@ class PointReader:
         self.edges: dict[tuple[str, str], float] = {}
         self.overflowed = 0
         self._rules = tuple(rule for objective in objectives for rule in rules(objective))
-        self._by_name: Cache[tuple[str, str, MetricKind], tuple[Rule, ...]] = Cache(_CACHED)
-        self._sources: Cache[tuple[Hashable, ...], _Source] = Cache(_CACHED)
-        self._series: Cache[tuple[int, bytes], _Series] = Cache(_CACHED)
+        self._by_name: Cache[tuple[str, str, MetricKind], tuple[Rule, ...]] = Cache(
+            _CACHED, _CACHED_BYTES
+        )
+        self._sources: Cache[tuple[Hashable, ...], _Source] = Cache(_CACHED, _CACHED_BYTES)
+        self._series: Cache[tuple[int, bytes], _Series] = Cache(_CACHED, _CACHED_BYTES)
         self._numbers = 0
 
     def read(self, payload: bytes) -> list[Point]:
@@ -125,7 +131,7 @@ class PointReader:
         if meant is None:
             forms = name_forms(name, unit, kind)
             meant = tuple(rule for rule in self._rules if rule.named.matches(forms, {}))
-            self._by_name.put(key, meant)
+            self._by_name.put(key, meant, len(name) + len(unit))
         return meant
 
     def _source(
@@ -134,10 +140,12 @@ class PointReader:
         temporality = temporality_of(metric)
         # Field by field: counts of dropped attributes, which change, are no part of the identity.
         attributes = b"".join(pair.SerializeToString() for pair in resource.attributes)
-        key = (attributes, scope.SerializeToString(), metric.name, metric.unit, kind, temporality)
+        own = scope.SerializeToString()
+        key = (attributes, own, metric.name, metric.unit, kind, temporality)
         source = self._sources.get(key)
         if source is None:
             self._numbers += 1
+            size = len(attributes) + len(own) + len(metric.name) + len(metric.unit)
             source = _Source(
                 number=self._numbers,
                 name=metric.name,
@@ -154,9 +162,10 @@ class PointReader:
                 forms=name_forms(metric.name, metric.unit, kind),
                 resource=texts(resource.attributes),
                 scope=texts(scope.attributes) | {"name": scope.name, "version": scope.version},
+                cached=size <= _LONGEST_CACHED,
             )
-            if len(attributes) <= _LONGEST_CACHED:
-                self._sources.put(key, source)
+            if source.cached:
+                self._sources.put(key, source, 2 * size)
         return source
 
     def _read_metric(
@@ -196,15 +205,17 @@ class PointReader:
                 _Selected(
                     rule,
                     identity(rule.key, source.family, own),
-                    tuple(labels.get(name, "") for name in rule.by),
+                    tuple(labels.get(name, "")[:LONGEST_VALUE] for name in rule.by),
                 )
                 for rule in meant
                 if _selector(rule, source).matches(source.forms, labels)
             )
             overflow = bool(selected) and any(p.key == _OVERFLOW for p in point.attributes)
             series = _Series(selected, overflow)
-            if len(attributes) <= _LONGEST_CACHED:
-                self._series.put(key, series)
+            # A source that was not kept has another number the next time.
+            if source.cached and len(attributes) <= _LONGEST_CACHED:
+                groups = sum(len(value) for one in selected for value in one.group)
+                self._series.put(key, series, len(attributes) + groups)
         return series
 
     def _value(self, point: AnyPoint, rule: Rule, source: _Source) -> Value:

@@ -64,7 +64,7 @@ _ANNOTATION = re.compile(r"\{[^}]*\}")
 _HISTOGRAM_PARTS = ("", "_count", "_bucket", "_sum")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)  # a long name has dozens of long forms
 def name_forms(name: str, unit: str, kind: MetricKind) -> tuple[str, ...]:
     """Every name under which a metric may be known, the OTLP name first.
 
@@ -90,7 +90,7 @@ def name_forms(name: str, unit: str, kind: MetricKind) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parts))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def part_forms(name: str, unit: str, part: Literal["_count", "_bucket"]) -> tuple[str, ...]:
     """The names of a histogram's `_count` or `_bucket`, which are counters of observations."""
     bases = (form for form in name_forms(name, unit, "gauge"))

@@ -17,10 +17,12 @@ from aiohttp import web
 from engine import otlp_grpc, otlp_http
 from engine.alertmanager import Sender
 from engine.board import Board
+from engine.connections import Door
 from engine.credentials import Outgoing, Token
 from engine.face import Face
 from engine.guard import PROBES, Guard, warn_if_in_the_clear, warn_if_open
 from engine.ingest import MAX_IN_FLIGHT, MAX_PAYLOAD, Ingest
+from engine.limits import Limits, within_descriptors
 from engine.log import log, log_change
 from engine.metrics import EngineMetrics
 from engine.spool import Spool
@@ -28,6 +30,8 @@ from engine.tls import EventLoop, Listener, ServerTls
 
 CHECKERS = 2
 STOP_SECONDS = 10.0
+# What is left of a body that was refused is read for so long, that the client hears why.
+LINGER_SECONDS = 2.0
 
 
 class ServiceError(Exception):
@@ -55,6 +59,7 @@ class ServiceConfig:
         otlp_token: what senders must show; None for nothing.
         http_token: likewise what readers of the pages must, but for the probes' paths.
         alertmanager_access: token and TLS towards every Alertmanager.
+        limits: on clients.
     """
 
     board: Board
@@ -73,6 +78,7 @@ class ServiceConfig:
     otlp_token: Token | None = None
     http_token: Token | None = None
     alertmanager_access: Outgoing = field(default_factory=Outgoing)
+    limits: Limits = field(default_factory=Limits)
 
 
 class Service:
@@ -84,6 +90,13 @@ class Service:
 
     def __init__(self, config: ServiceConfig) -> None:
         self.config = config
+        self.limits = within_descriptors(config.limits)
+        if self.limits != config.limits:
+            log.warning(
+                "fewer connections than asked: raise the process's limit on open files (ulimit -n)",
+                asked=config.limits.connections,
+                limit=self.limits.connections,
+            )
         self.addresses: dict[str, str] = {}
         try:
             self.sender = Sender(
@@ -176,7 +189,12 @@ class Service:
         config = self.config
         config.metrics.watch_spool(spool.depth, spool.max_bytes)
         ingest = Ingest(
-            spool, config.metrics, self._checkers, config.max_payload, config.max_in_flight
+            spool,
+            config.metrics,
+            self._checkers,
+            config.max_payload,
+            config.max_in_flight,
+            self.limits,
         )
         if config.otlp_grpc is not None:
             host, port = _split("--otlp-grpc", config.otlp_grpc)
@@ -203,8 +221,14 @@ class Service:
     ) -> None:
         host, port = _split(option, address)
         # The receiver decompresses by itself, with a bound; the pages take no bodies.
-        runner = web.AppRunner(
-            app, access_log=None, auto_decompress=False, shutdown_timeout=STOP_SECONDS / 2
+        most = self.limits.page_connections if name == "listen" else self.limits.connections
+        door = Door(name, most, self.limits, self.config.metrics)
+        runner = door.runner(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            shutdown_timeout=STOP_SECONDS / 2,
+            lingering_time=LINGER_SECONDS,
         )
         await runner.setup()
         self._runners.append(runner)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -193,15 +194,21 @@ def _time_zone(value: object) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, OSError, ValueError):
-        near = get_close_matches(name, sorted(available_timezones()), 1)
+        near = get_close_matches(name, _zones(), 1)
         mend = f"did you mean {near[0]}?" if near else "write an IANA name such as Europe/Berlin"
         raise Wrong(f"{shown(name)} is no time zone", mend) from None
     return name
 
 
+@cache
+def _zones() -> tuple[str, ...]:
+    """Every time zone's name; to find them all takes a walk through the files of the zones."""
+    return tuple(sorted(available_timezones()))
+
+
 def _above(value: object) -> float:
     if isinstance(value, str):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value)
+        match = re.fullmatch(r"([0-9]{1,400}(?:\.[0-9]{1,400})?)(ms|s|m|h)", value)
         if match is None:
             raise Wrong(
                 f"{shown(value)} is no bound", "write a number in the metric's unit, or such as 2s"

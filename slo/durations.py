@@ -3,7 +3,8 @@
 import re
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_PART = re.compile(r"(\d+)(ms|[smhdw])")
+# More digits than any duration has, and no more: `int` of many takes long.
+_PART = re.compile(r"([0-9]{1,15})(ms|[smhdw])")
 
 
 def parse_duration(text: str) -> int:
@@ -16,14 +17,15 @@ def parse_duration(text: str) -> int:
     5400
     """
     seconds, position = 0, 0
-    for part in _PART.finditer(text):
-        if part.start() != position or part[2] == "ms":
+    while part := _PART.match(text, position):
+        if part[2] == "ms":
             break
         seconds += int(part[1]) * SECONDS[part[2]]
         position = part.end()
     if position != len(text) or seconds <= 0:
+        shown = repr(text if len(text) <= 60 else f"{text[:57]}...")
         raise ValueError(
-            f"{text!r} is no duration; write whole units, such as 30s, 5m, 6h, 30d or 4w"
+            f"{shown} is no duration; write whole units, such as 30s, 5m, 6h, 30d or 4w"
         )
     return seconds
 

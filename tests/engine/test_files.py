@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from engine import _signals
+from engine import _recording, _signals
 from engine.files import Recorded, read_files
 from tests.engine.test_otlp_json import to_json
 from tests.strategies import otlp
@@ -34,8 +35,8 @@ def traces(*ends: int, name: str = "chat") -> ExportTraceServiceRequest:
 def metrics(*times: int, kind: str = "sum") -> ExportMetricsServiceRequest:
     request = ExportMetricsServiceRequest()
     metric = request.resource_metrics.add().scope_metrics.add().metrics.add(name="m")
-    for time in times:
-        getattr(metric, kind).data_points.add(time_unix_nano=time)
+    for at in times:
+        getattr(metric, kind).data_points.add(time_unix_nano=at)
     return request
 
 
@@ -50,6 +51,10 @@ def json_lines(requests: list[Request]) -> bytes:
 def four_bytes(requests: list[Request]) -> bytes:
     bodies = [request.SerializeToString() for request in requests]
     return b"".join(struct.pack(">I", len(body)) + body for body in bodies)
+
+
+def framed(body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + body
 
 
 def delimited(requests: list[Request]) -> bytes:
@@ -229,3 +234,50 @@ def test_errors_name_file_place_and_mend(tmp_path: Path, case: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         list(read_files([tmp_path / "none"]))
+
+
+HOSTILE = {
+    "a long line": (
+        b'{"resourceSpans":[{"scopeSpans":"' + b"x" * (3 << 20),
+        ":1: over 1048576 bytes",
+    ),
+    "a bomb": (gzip.compress(b'{"resourceSpans":[' + bytes(200 << 20)), ":1: over 1048576 bytes"),
+    "a zstd bomb": (
+        zstandard.compress(b'{"resourceSpans":[' + b" " * (200 << 20)),
+        ":1: over 1048576 bytes",
+    ),
+    "a spread bomb": (
+        gzip.compress(b'{"resourceSpans":[\n{\n' + b" \n" * (40 << 20)),
+        ":1: over 1048576 bytes",
+    ),
+    "a bomb in a frame": (
+        framed(zstandard.compress(b"{" + b" " * (200 << 20))),
+        ":byte 0: over 1048576 bytes",
+    ),
+    "a long frame": (struct.pack(">I", 2**31) + b"x" * 100, ": neither OTLP's JSON nor protobuf"),
+    "deep JSON": (b'{"resourceSpans":' * 900 + b"1" + b"}" * 900, ":1: .*drop it"),
+    "surrogates": (
+        b'{"resourceMetrics":[{"x":1,"resource":{"attributes":[{"key":3}]}}]}',
+        ":1: .*drop it",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_what_would_fill_the_memory_is_refused_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setattr(_recording, "MAX_MESSAGE", 1 << 20)
+    data, message = HOSTILE[case]
+    path = write(tmp_path, data)
+    began = time.process_time()
+    with pytest.raises(ValueError, match=message):
+        list(read_files([path]))
+    assert time.process_time() - began < 5
+
+
+def test_zeros_are_empty_messages_and_read_in_time(tmp_path: Path) -> None:
+    path = write(tmp_path, bytes(1 << 20))
+    began = time.process_time()
+    assert not list(read_files([path]))
+    assert time.process_time() - began < 10

@@ -15,7 +15,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from engine.points import MetricsRefused, PointReader, check
+from engine import _metric_values, measure
+from engine.points import LONGEST_VALUE, MetricsRefused, PointReader, check
 from engine.spans import Refused
 from slo.columns import Field
 from slo.increments import Increments, Point
@@ -432,7 +433,36 @@ def test_what_is_too_long_to_keep_is_read_all_the_same() -> None:
     reader = PointReader([objective(counters("m", bad='m{a=~"x+"}'), "r")])
     first, again = reader.read(payload), reader.read(payload)
     assert first == again
-    assert [p.group for p in first] == [("y" * 9000,)] * 2
+    assert [p.group for p in first] == [("y" * LONGEST_VALUE,)] * 2
+    assert LONGEST_VALUE == measure.LONGEST_VALUE, "spans and points share label values"
+
+
+def sizes(reader: PointReader) -> list[int]:
+    caches = (reader._by_name, reader._sources, reader._series)
+    return [len(cache._entries) for cache in caches]
+
+
+def test_what_nobody_sends_again_is_not_kept() -> None:
+    """A large scope, or resource, is read each time; its series are not remembered under it."""
+    reader = PointReader([objective(counters("m", bad="n"), "r")])
+    for number in range(20):
+        metric = counter(a=f"{number}")
+        request = ExportMetricsServiceRequest.FromString(metric_payload(metric))
+        request.resource_metrics[0].scope_metrics[0].scope.name = "x" * 9000
+        reader.read(request.SerializeToString())
+        reader.read(metric_payload(metric, r="y" * 9000))
+    assert sizes(reader) == [1, 0, 0]
+
+
+def test_bounds_of_a_huge_histogram_are_not_kept() -> None:
+    bounds = [float(n) for n in range(5000)]
+    sli = HistogramSli(parse_selector("m"), above=4000.0)
+    before = _metric_values._edge_index.cache_info().currsize
+    for shift in range(3):
+        metric = histogram([bound + shift for bound in bounds], [1] * 5001)
+        [point], _ = read(sli, metric_payload(metric))
+        assert point.value == (5001, 1000 + shift)
+    assert _metric_values._edge_index.cache_info().currsize == before
 
 
 def test_resource_labels_select_and_group() -> None:
