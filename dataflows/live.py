@@ -238,6 +238,7 @@ class Engine:
                     listen=self.settings.http,
                     alertmanagers=self.settings.alertmanagers,
                     external_url=self.settings.external_url,
+                    keep_content=self.settings.keep_content,
                 )
             )
         except ServiceError as error:

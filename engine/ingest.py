@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from engine import otlp_json, points
+from engine._json_refusals import without_values
+from engine.content import Redactor
 from engine.metrics import EngineMetrics
 from engine.spans import Reader, Refused
 from engine.spool import Signal, Spool, SpoolError, SpoolFull
@@ -43,6 +46,14 @@ class Accepted(NamedTuple):
     message: str = ""
 
 
+class _Checked(NamedTuple):
+    """A payload that may be stored: what of it, what it counts, how many values were blanked."""
+
+    body: bytes
+    accepted: Accepted
+    redacted: int = 0
+
+
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
     """A payload that was not stored.
 
@@ -66,6 +77,7 @@ class Ingest:
         executor: payloads are checked there, off the event loop.
         max_payload: bytes of a payload, decompressed.
         max_in_flight: bytes of all payloads that are being accepted at a time.
+        redactor: blanks content before a payload is stored; None to store payloads as they come.
     """
 
     def __init__(
@@ -75,12 +87,14 @@ class Ingest:
         executor: Executor,
         max_payload: int = MAX_PAYLOAD,
         max_in_flight: int = MAX_IN_FLIGHT,
+        redactor: Redactor | None = None,
     ) -> None:
         self.spool = spool
         self.metrics = metrics
         self.executor = executor
         self.max_payload = max_payload
         self.max_in_flight = max_in_flight
+        self.redactor = redactor
         self._in_flight = 0
         metrics.in_flight_bytes.set_function(lambda: self._in_flight)
 
@@ -122,7 +136,8 @@ class Ingest:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         try:
-            body, accepted = await loop.run_in_executor(self.executor, _checked, signal, body, json)
+            check = partial(_checked, signal, body, json=json, redactor=self.redactor)
+            body, accepted, redacted = await loop.run_in_executor(self.executor, check)
             if accepted.items:
                 # Shielded: what the spool was given is stored, whether or not the client waits.
                 await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
@@ -136,6 +151,7 @@ class Ingest:
         self.metrics.received_bytes.labels(*labels).inc(len(body))
         self.metrics.received_items.labels(*labels).inc(accepted.items)
         self.metrics.rejected_items.labels(*labels).inc(accepted.rejected)
+        self.metrics.redacted_values.labels(signal).inc(redacted)
         self.metrics.accept_seconds.labels(*labels).observe(time.perf_counter() - began)
         return accepted
 
@@ -156,7 +172,7 @@ def answer(signal: Signal, accepted: Accepted) -> Message:
     return traces
 
 
-def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:  # noqa: FBT001 - an executor passes positions
+def _checked(signal: Signal, body: bytes, *, json: bool, redactor: Redactor | None) -> _Checked:
     try:
         if json:
             convert = (
@@ -165,13 +181,21 @@ def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:
                 else otlp_json.metrics_to_protobuf
             )
             body = convert(body)
-        if signal == "metrics":
-            return body, Accepted(points.check(body))
-        ends = _SPANS.read([body]).end_ns
+        accepted = Accepted(points.check(body)) if signal == "metrics" else _spans(body)
+        # What holds nothing to count is not stored.
+        if redactor is None or not accepted.items:
+            return _Checked(body, accepted)
+        redacted = redactor.redact(signal, body)
     except Refused as error:
         raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
     except ValueError as error:
-        raise Refusal("invalid", f"no OTLP/JSON {signal} request: {error}") from error
+        what = without_values(str(error))
+        raise Refusal("invalid", f"no OTLP/JSON {signal} request: {what}") from error
+    return _Checked(redacted.body, accepted, redacted.values)
+
+
+def _spans(body: bytes) -> Accepted:
+    ends = _SPANS.read([body]).end_ns
     rejected = int(np.count_nonzero(ends == 0))
     message = f"{rejected} {NO_END_TIME}" if rejected else ""
-    return body, Accepted(len(ends) - rejected, rejected, message)
+    return Accepted(len(ends) - rejected, rejected, message)

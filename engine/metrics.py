@@ -185,6 +185,11 @@ class EngineMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
         )
+        self.redacted_values = self._counter(
+            "burnline_redacted_values",
+            "Values of prompts, completions and other content that were blanked before storing.",
+            ("signal",),
+        )
 
     def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
         """Show a spool's depth, read at each scrape."""
