@@ -43,8 +43,9 @@ _REQUESTS: dict[Signal, type[Message]] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
 }
-_SCHEMAS = {
-    signal: _plan.content_schema(request.DESCRIPTOR) for signal, request in _REQUESTS.items()
+_SCHEMAS: dict[Signal, _kernel.Bytes] = {
+    "traces": _plan.content_schema(ExportTraceServiceRequest.DESCRIPTOR),
+    "metrics": _plan.content_schema(ExportMetricsServiceRequest.DESCRIPTOR),
 }
 _THREAD = threading.local()
 

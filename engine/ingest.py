@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from engine import otlp_json, points
 from engine._json_refusals import without_values
-from engine.content import Redactor
+from engine.content import Redacted, Redactor
 from engine.metrics import EngineMetrics
 from engine.spans import Reader, Refused
 from engine.spool import Signal, Spool, SpoolError, SpoolFull
@@ -44,14 +43,6 @@ class Accepted(NamedTuple):
     items: int
     rejected: int = 0
     message: str = ""
-
-
-class _Checked(NamedTuple):
-    """A payload that may be stored: what of it, what it counts, how many values were blanked."""
-
-    body: bytes
-    accepted: Accepted
-    redacted: int = 0
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
@@ -136,8 +127,9 @@ class Ingest:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         try:
-            check = partial(_checked, signal, body, json=json, redactor=self.redactor)
-            body, accepted, redacted = await loop.run_in_executor(self.executor, check)
+            (body, redacted), accepted = await loop.run_in_executor(
+                self.executor, self._storable, signal, body, json
+            )
             if accepted.items:
                 # Shielded: what the spool was given is stored, whether or not the client waits.
                 await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
@@ -160,6 +152,16 @@ class Ingest:
         self.metrics.refused_payloads.labels(signal, protocol, refusal.reason).inc()
         return refusal
 
+    def _storable(self, signal: Signal, body: bytes, json: bool) -> tuple[Redacted, Accepted]:  # noqa: FBT001 - an executor passes positions
+        body, accepted = _checked(signal, body, json)
+        # What holds nothing to count is not stored.
+        if self.redactor is None or not accepted.items:
+            return Redacted(body, 0), accepted
+        try:
+            return self.redactor.redact(signal, body), accepted
+        except Refused as error:
+            raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
+
 
 def answer(signal: Signal, accepted: Accepted) -> Message:
     """OTLP's success answer; `partial_success` is set only where something was rejected."""
@@ -172,7 +174,7 @@ def answer(signal: Signal, accepted: Accepted) -> Message:
     return traces
 
 
-def _checked(signal: Signal, body: bytes, *, json: bool, redactor: Redactor | None) -> _Checked:
+def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:  # noqa: FBT001 - an executor passes positions
     try:
         if json:
             convert = (
@@ -181,21 +183,14 @@ def _checked(signal: Signal, body: bytes, *, json: bool, redactor: Redactor | No
                 else otlp_json.metrics_to_protobuf
             )
             body = convert(body)
-        accepted = Accepted(points.check(body)) if signal == "metrics" else _spans(body)
-        # What holds nothing to count is not stored.
-        if redactor is None or not accepted.items:
-            return _Checked(body, accepted)
-        redacted = redactor.redact(signal, body)
+        if signal == "metrics":
+            return body, Accepted(points.check(body))
+        ends = _SPANS.read([body]).end_ns
     except Refused as error:
         raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
     except ValueError as error:
         what = without_values(str(error))
         raise Refusal("invalid", f"no OTLP/JSON {signal} request: {what}") from error
-    return _Checked(redacted.body, accepted, redacted.values)
-
-
-def _spans(body: bytes) -> Accepted:
-    ends = _SPANS.read([body]).end_ns
     rejected = int(np.count_nonzero(ends == 0))
     message = f"{rejected} {NO_END_TIME}" if rejected else ""
-    return Accepted(len(ends) - rejected, rejected, message)
+    return body, Accepted(len(ends) - rejected, rejected, message)
