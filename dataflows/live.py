@@ -306,6 +306,7 @@ class Engine:
                     http_token=self.closing.http_token,
                     alertmanager_access=self.closing.alertmanager,
                     limits=Limits(connections=self.settings.max_connections),
+                    keep_content=self.settings.keep_content,
                 )
             )
         except ServiceError as error:

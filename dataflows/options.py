@@ -300,4 +300,11 @@ _OPTIONS = (
         envvar="BURNLINE_MAX_CONNECTIONS",
         help="Connections of each OTLP receiver at a time; more senders need more.",
     ),
+    click.option(
+        "--keep-content",
+        is_flag=True,
+        default=_default.keep_content,
+        envvar="BURNLINE_KEEP_CONTENT",
+        help="Store prompts, completions and other content as they come, instead of blanking them.",
+    ),
 )

@@ -39,6 +39,7 @@ class Settings:
         alertmanager_cert: client certificate for Alertmanager.
         alertmanager_key: its key.
         max_connections: open at a time on each OTLP receiver.
+        keep_content: store prompts, completions and the like as they come.
     """
 
     slos: tuple[Path, ...]
@@ -69,3 +70,4 @@ class Settings:
     alertmanager_cert: Path | None = None
     alertmanager_key: Path | None = None
     max_connections: int = Limits().connections
+    keep_content: bool = False

@@ -13,6 +13,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from engine import otlp_json, points
+from engine._json_refusals import without_values
+from engine.content import Redacted, Redactor
 from engine.holding import Memory, Reason, Refusal
 from engine.limits import Limits
 from engine.metrics import EngineMetrics
@@ -51,6 +53,7 @@ class Ingest:
         max_payload: bytes of a payload, decompressed.
         max_in_flight: bytes of all payloads that are being accepted at a time.
         limits: on clients.
+        redactor: blanks content before a payload is stored; None to store payloads as they come.
 
     Attributes:
         memory: of the payloads that are being accepted.
@@ -64,6 +67,7 @@ class Ingest:
         max_payload: int = MAX_PAYLOAD,
         max_in_flight: int = MAX_IN_FLIGHT,
         limits: Limits | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         self.spool = spool
         self.metrics = metrics
@@ -71,6 +75,7 @@ class Ingest:
         self.max_payload = max_payload
         self.limits = limits or Limits()
         self.memory = Memory(max_in_flight, self.limits)
+        self.redactor = redactor
         metrics.in_flight_bytes.set_function(lambda: self.memory.held)
 
     async def accept(
@@ -90,7 +95,9 @@ class Ingest:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         try:
-            body, accepted = await loop.run_in_executor(self.executor, _checked, signal, body, json)
+            (body, redacted), accepted = await loop.run_in_executor(
+                self.executor, self._storable, signal, body, json
+            )
             if accepted.items:
                 # Shielded: what the spool was given is stored, whether or not the client waits.
                 await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
@@ -104,6 +111,7 @@ class Ingest:
         self.metrics.received_bytes.labels(*labels).inc(len(body))
         self.metrics.received_items.labels(*labels).inc(accepted.items)
         self.metrics.rejected_items.labels(*labels).inc(accepted.rejected)
+        self.metrics.redacted_values.labels(signal).inc(redacted)
         self.metrics.accept_seconds.labels(*labels).observe(time.perf_counter() - began)
         return accepted
 
@@ -111,6 +119,16 @@ class Ingest:
         """Count a refusal, and give it back."""
         self.metrics.refused_payloads.labels(signal, protocol, refusal.reason).inc()
         return refusal
+
+    def _storable(self, signal: Signal, body: bytes, json: bool) -> tuple[Redacted, Accepted]:  # noqa: FBT001 - an executor passes positions
+        body, accepted = _checked(signal, body, json)
+        # What holds nothing to count is not stored.
+        if self.redactor is None or not accepted.items:
+            return Redacted(body, 0), accepted
+        try:
+            return self.redactor.redact(signal, body), accepted
+        except Refused as error:
+            raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
 
 
 def answer(signal: Signal, accepted: Accepted) -> Message:
@@ -139,7 +157,8 @@ def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:
     except Refused as error:
         raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
     except ValueError as error:
-        raise Refusal("invalid", f"no OTLP/JSON {signal} request: {error}") from error
+        what = without_values(str(error))
+        raise Refusal("invalid", f"no OTLP/JSON {signal} request: {what}") from error
     rejected = int(np.count_nonzero(ends == 0))
     message = f"{rejected} {NO_END_TIME}" if rejected else ""
     return body, Accepted(len(ends) - rejected, rejected, message)

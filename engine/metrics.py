@@ -248,6 +248,11 @@ class EngineMetrics:
             "slow_reader, malformed.",
             ("listener", "reason"),
         )
+        self.redacted_values = self._counter(
+            "burnline_redacted_values",
+            "Values of prompts, completions and other content that were blanked before storing.",
+            ("signal",),
+        )
 
     def watch_clock(self, clock: Clock) -> None:
         """Show the engine's clock, read at each scrape."""

@@ -18,6 +18,7 @@ from engine import otlp_grpc, otlp_http
 from engine.alertmanager import Sender
 from engine.board import Board
 from engine.connections import Door
+from engine.content import Redactor, digest_key
 from engine.credentials import Outgoing, Token
 from engine.face import Face
 from engine.guard import PROBES, Guard, warn_if_in_the_clear, warn_if_open
@@ -60,6 +61,7 @@ class ServiceConfig:
         http_token: likewise what readers of the pages must, but for the probes' paths.
         alertmanager_access: token and TLS towards every Alertmanager.
         limits: on clients.
+        keep_content: store prompts, completions and the like as they come.
     """
 
     board: Board
@@ -79,6 +81,7 @@ class ServiceConfig:
     http_token: Token | None = None
     alertmanager_access: Outgoing = field(default_factory=Outgoing)
     limits: Limits = field(default_factory=Limits)
+    keep_content: bool = False
 
 
 class Service:
@@ -195,6 +198,7 @@ class Service:
             config.max_payload,
             config.max_in_flight,
             self.limits,
+            self._redactor(spool),
         )
         if config.otlp_grpc is not None:
             host, port = _split("--otlp-grpc", config.otlp_grpc)
@@ -215,6 +219,21 @@ class Service:
     def _warn_if_open(self, option: str, address: str) -> None:
         config = self.config
         warn_if_open(option, address, "--otlp-token-file", config.otlp_token, config.tls)
+
+    def _redactor(self, spool: Spool) -> Redactor | None:
+        if self.config.keep_content:
+            log.warning("prompts, completions and all other content are stored: --keep-content")
+            return None
+        path = spool.path.with_name("content.key")
+        try:
+            key = digest_key(path)
+        except OSError as error:
+            raise ServiceError(
+                f"{path} can't be used ({error.strerror}); make it readable and its directory writable"
+            ) from error
+        redactor = Redactor(lambda: self.config.board.objectives.values(), key)
+        redactor.names()  # says at start, not with the first payload, what is kept
+        return redactor
 
     async def _serve_http(
         self, name: Listener, option: str, address: str, app: web.Application
