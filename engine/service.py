@@ -6,7 +6,7 @@ All of it lives on one event loop in a daemon thread, so that the flow keeps the
 import asyncio
 import errno
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -231,9 +231,13 @@ class Service:
             raise ServiceError(
                 f"{path} can't be used ({error.strerror}); make it readable and its directory writable"
             ) from error
-        redactor = Redactor(lambda: self.config.board.objectives.values(), key)
+        redactor = Redactor(self._objectives, key)
         redactor.names()  # says at start, not with the first payload, what is kept
         return redactor
+
+    def _objectives(self) -> Iterable[Objective]:
+        """Of the moment: a reload changes them."""
+        return self.config.board.objectives.values()
 
     async def _serve_http(
         self, name: Listener, option: str, address: str, app: web.Application
