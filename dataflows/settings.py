@@ -23,6 +23,10 @@ class Settings:
         series_limit: series of one objective before the rest share an overflow series.
         stale_after: seconds without arrivals after which alerts freeze.
         skew: seconds that an event may be ahead of its arrival.
+        traces: URL of the OTLP/HTTP receiver that gets spans of the engine's own work; empty for none.
+        traces_ratio: share of payloads and batches that have spans.
+        log_level: the lowest level that is logged: `debug`, `info`, `warning` or `error`.
+        log_format: `json`, `text`, or `auto`: text on a terminal.
     """
 
     slos: tuple[Path, ...]
@@ -39,3 +43,7 @@ class Settings:
     series_limit: int = 10_000
     stale_after: float = 300.0
     skew: float = 30.0
+    traces: str = ""
+    traces_ratio: float = 0.01
+    log_level: str = "info"
+    log_format: str = "auto"

@@ -13,10 +13,12 @@ from http import HTTPStatus
 
 import aiohttp
 import orjson
+from opentelemetry.trace import SpanKind
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 from yarl import URL
 
+from engine import tracing
 from engine._outbox import Item, Outbox, Progress, payload
 from engine.board import Board, Change, Identity
 from engine.log import log
@@ -175,6 +177,18 @@ class Sender:
     async def _post(self, replica: Replica, batch: Due) -> tuple[int, str]:
         if self._session is None:
             raise _Unreachable("the sender is not started")
+        with tracing.span(
+            "send alerts", SpanKind.CLIENT, replica=replica.name, alerts=len(batch)
+        ) as span:
+            status, text = await self._request(self._session, replica, batch)
+            span.set_attribute("http.response.status_code", status)
+            if status != HTTPStatus.OK:
+                tracing.failed(span, str(status))
+            return status, text
+
+    async def _request(
+        self, session: aiohttp.ClientSession, replica: Replica, batch: Due
+    ) -> tuple[int, str]:
         now = time.time()
         body = orjson.dumps(
             [
@@ -183,9 +197,7 @@ class Sender:
             ]
         )
         try:
-            async with self._session.post(
-                replica.endpoint, data=body, headers=replica.headers
-            ) as answer:
+            async with session.post(replica.endpoint, data=body, headers=replica.headers) as answer:
                 return answer.status, (await answer.text(errors="replace"))[:500]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _Unreachable(f"{type(error).__name__}: {error}") from error

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from engine import otlp_json, points
+from engine import otlp_json, points, tracing
 from engine.metrics import EngineMetrics
 from engine.spans import Reader, Refused
 from engine.spool import Signal, Spool, SpoolError, SpoolFull
@@ -27,6 +27,7 @@ MAX_IN_FLIGHT = 512 << 20
 RETRY_AFTER = {"busy": 1, "full": 10, "unavailable": 5}
 NO_END_TIME = "spans without end_time_unix_nano can be placed at no time and were not counted"
 _SPANS = Reader(())
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class Accepted(NamedTuple):
@@ -106,7 +107,13 @@ class Ingest:
             self._in_flight -= held
 
     async def accept(
-        self, signal: Signal, protocol: Protocol, body: bytes, *, json: bool = False
+        self,
+        signal: Signal,
+        protocol: Protocol,
+        body: bytes,
+        *,
+        json: bool = False,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Accepted:
         """Check a payload and store it.
 
@@ -115,17 +122,34 @@ class Ingest:
             protocol: what brought it.
             body: the payload, decompressed.
             json: it is OTLP JSON.
+            headers: of the request; the sender's trace is gone on with.
 
         Raises:
             Refusal: it was not stored.
         """
+        with tracing.receiving(signal, protocol, body, headers) as span:
+            try:
+                accepted = await self._accept(signal, protocol, body, json=json)
+            except Refusal as refusal:
+                tracing.failed(span, refusal.reason)
+                raise
+            span.set_attribute("burnline.items", accepted.items)
+            return accepted
+
+    async def _accept(
+        self, signal: Signal, protocol: Protocol, body: bytes, *, json: bool
+    ) -> Accepted:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         try:
-            body, accepted = await loop.run_in_executor(self.executor, _checked, signal, body, json)
+            with tracing.span("check"):
+                body, accepted = await loop.run_in_executor(
+                    self.executor, _checked, signal, body, json
+                )
             if accepted.items:
-                # Shielded: what the spool was given is stored, whether or not the client waits.
-                await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
+                with tracing.span("store"):
+                    # Shielded: what the spool was given is stored, whether or not the client waits.
+                    await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
         except SpoolError as error:
             reason: Reason = "full" if isinstance(error, SpoolFull) else "unavailable"
             raise self.refused(signal, protocol, Refusal(reason, str(error))) from error

@@ -89,6 +89,9 @@ class Spool:
         now_ns: the wall clock.
         disk_free: free bytes of the disk that holds a directory.
 
+    Attributes:
+        on_commit: told the seconds and payloads of each commit, on the writer's thread.
+
     Raises:
         SpoolUnavailable: it can't be opened.
     """
@@ -106,6 +109,7 @@ class Spool:
         self.max_bytes = max_bytes
         self.max_waiting = max_waiting
         self.min_free = min_free
+        self.on_commit: Callable[[float, int], None] = lambda _seconds, _payloads: None
         self._now_ns = now_ns
         self._disk_free = disk_free
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
@@ -261,6 +265,7 @@ class Spool:
         except (SpoolFull, OSError, sqlite3.Error) as error:
             self._refuse(group, error)
             group = []  # but what may be deleted is
+        began = time.perf_counter()
         try:
             ids = self._commit(group)
         except Exception as error:  # noqa: BLE001 - told to those who wait; the thread must go on
@@ -269,6 +274,7 @@ class Spool:
             return
         for item, id_ in zip(group, ids, strict=True):
             item.stored.set_result(id_)
+        self.on_commit(time.perf_counter() - began, len(group))
         self._report_deleted()
 
     def _check_room(self, group: list[_Append]) -> None:
