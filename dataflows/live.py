@@ -92,6 +92,7 @@ class Engine:
         )
         self.metrics.watch_flow(self._clock, self._too_late)
         self.vitals = Vitals(self.metrics, self.board, settings.data_dir, self._clock)
+        self.metrics.snapshot_interval.set(settings.snapshot_seconds)
         self.watch = LiveWatch(self.metrics)
         self.spool: Spool | None = None
         self.service: Service | None = None

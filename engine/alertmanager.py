@@ -86,6 +86,10 @@ class Sender:
         self.metrics = metrics
         self.external_url = external_url
         self.outbox = Outbox()
+        for replica in self.replicas:  # so that the first of each is seen by `increase`
+            metrics.refused_alerts.labels(replica.name)
+            for outcome in ("ok", "refused", "failed"):
+                metrics.sends.labels(replica.name, outcome)
         self._ended: list[Change] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from itertools import product
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from google.protobuf.message import Message
@@ -83,6 +84,9 @@ class Ingest:
         self.max_payload = max_payload
         self.max_in_flight = max_in_flight
         self._in_flight = 0
+        # A series that only appears with its first event hides that event from `increase`.
+        for labels in product(get_args(Signal), get_args(Protocol), get_args(Reason)):
+            metrics.refused_payloads.labels(*labels)
         metrics.in_flight_bytes.set_function(lambda: self._in_flight)
 
     @contextmanager

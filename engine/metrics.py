@@ -246,6 +246,9 @@ class EngineMetrics:
             "burnline_snapshot_timestamp_seconds",
             "When state was last pickled for a snapshot, Unix time; 0 before the first.",
         )
+        self.snapshot_interval = self._gauge(
+            "burnline_snapshot_interval_seconds", "How often state is saved (--snapshot-interval)."
+        )
         self.series = self._gauge("burnline_series", "Series (objective and group) that are kept.")
         self.unread_seconds = self._gauge(
             "burnline_unread_seconds",
@@ -274,6 +277,14 @@ class EngineMetrics:
             "Spans about the engine's own work (--traces), by outcome: sent, lost.",
             ("outcome",),
         )
+        # A series that only appears with its first event hides that event from `increase`.
+        for signal_ in ("traces", "metrics"):
+            self.undecodable.labels(signal_)
+            self.measured_items.labels(signal_)
+        for reason in ("future", "no_end_time"):
+            self.apart.labels(reason)
+        for outcome in ("sent", "lost"):
+            self.trace_spans.labels(outcome)
         self.build_info = self._gauge(
             "burnline_build_info", "1, with what is running as labels.", ("version", "python")
         )
