@@ -255,7 +255,7 @@ class Engine:
                 own,
                 lambda outcome, count: spans.labels(outcome).inc(count),
             )
-        except tracing.OwnReceiverError as error:
+        except tracing.TracesError as error:
             raise StartError(str(error)) from error
 
     def _publisher(self) -> Take:

@@ -81,6 +81,7 @@ class QuietExporter(SpanExporter):
         self.url = url
         self.count = count
         self._up = True
+        self._closed = False
         self._exporter = OTLPSpanExporter(
             endpoint=url, timeout=TIMEOUT_SECONDS, compression=Compression.Gzip
         )
@@ -90,7 +91,7 @@ class QuietExporter(SpanExporter):
         result = self._exporter.export(spans)
         up = result is SpanExportResult.SUCCESS
         self.count("sent" if up else "lost", len(spans))
-        if up is not self._up:
+        if up is not self._up and not self._closed:
             self._up = up
             if up:
                 log.info("traces are taken again", url=self.url)
@@ -99,7 +100,8 @@ class QuietExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """Let go of the connection."""
+        """Give up what is under way, and say no more."""
+        self._closed = True
         self._exporter.shutdown()  # type: ignore[no-untyped-call]  # its author left it so
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -121,6 +123,9 @@ def is_own(url: str, addresses: Iterable[str]) -> bool:
     """Whether a URL leads to one of the addresses (`HOST:PORT`) that this process listens on.
 
     A name that can't be resolved now leads nowhere yet.
+
+    Raises:
+        ValueError: the URL's port is none.
     """
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)

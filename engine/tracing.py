@@ -33,12 +33,13 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 _NONE = trace.INVALID_SPAN
 _tracer: trace.Tracer | None = None
 _processor: BatchSpanProcessor | None = None
+_exporter: QuietExporter | None = None
 
 Value = str | int | float | bool
 
 
-class OwnReceiverError(Exception):
-    """Traces would be sent to the engine that they are about."""
+class TracesError(Exception):
+    """Traces can't go there; the message says why, and the mend."""
 
 
 def start(url: str, ratio: float, own: Iterable[str], count: Callable[[str, int], None]) -> None:
@@ -51,14 +52,20 @@ def start(url: str, ratio: float, own: Iterable[str], count: Callable[[str, int]
         count: told ("sent" or "lost", spans).
 
     Raises:
-        OwnReceiverError: the URL leads back here.
+        TracesError: the URL leads back here, or nowhere.
     """
-    if is_own(url, own):
-        raise OwnReceiverError(
+    try:
+        leads_back = is_own(url, own)
+    except ValueError as error:
+        raise TracesError(
+            f"--traces {url} is no address ({error}); write such as http://collector:4318"
+        ) from error
+    if leads_back:
+        raise TracesError(
             f"--traces {url} is this engine's own receiver, and every span about receiving would "
             "make another; name the Collector or server that keeps your traces"
         )
-    global _tracer, _processor  # noqa: PLW0603 - one destination a process, as with the log
+    global _tracer, _processor, _exporter  # noqa: PLW0603 - one destination a process, as with the log
     stop()
     resource = Resource.create(
         {
@@ -68,7 +75,8 @@ def start(url: str, ratio: float, own: Iterable[str], count: Callable[[str, int]
         }
     )
     provider = TracerProvider(sampler=Sampling(ratio), resource=resource, shutdown_on_exit=False)
-    _processor = BatchSpanProcessor(QuietExporter(endpoint(url), count))
+    _exporter = QuietExporter(endpoint(url), count)
+    _processor = BatchSpanProcessor(_exporter)
     provider.add_span_processor(_processor)
     _tracer = provider.get_tracer("burnline", version("burnline"))
 
@@ -83,7 +91,8 @@ def stop() -> None:
     ending = threading.Thread(target=processor.shutdown, name="burnline-traces-end", daemon=True)
     ending.start()
     ending.join(STOP_SECONDS)
-    if ending.is_alive():
+    if ending.is_alive() and _exporter is not None:
+        _exporter.shutdown()
         log.warning("stopped before the last traces were sent")
 
 

@@ -13,7 +13,7 @@ import pytest
 from scripts.engine_panels import every_query
 from tests.end_to_end.engines import Call, Engine, send
 from tests.otlp_server import Kept, Server, otlp_server
-from tests.servers import alertmanager, alerts, eventually, prometheus, query
+from tests.servers import alertmanager, alerts, eventually, free_port, prometheus, query
 from tests.test_seen import ALERTS, TO_COME
 
 SLOS = """\
@@ -169,3 +169,19 @@ def test_the_log_says_what_changed(watched: Watched, tmp_path: Path) -> None:  #
 
 def _said(engine: Engine, event: str) -> list[dict]:
     return [line for line in engine.logged() if line["event"] == event]
+
+
+def test_a_receiver_of_traces_that_is_not_there_costs_one_line(tmp_path: Path) -> None:
+    engine = Traced(tmp_path, SLOS)
+    engine.traces = f"http://127.0.0.1:{free_port()}"
+    engine.start()
+    send(engine, [Call(time.time())])
+    eventually(lambda: _said(engine, "traces are not taken; they are lost until they are"), 30)
+    engine.get("/metrics")
+    began = time.monotonic()
+    assert engine.stop() == 0
+    assert time.monotonic() - began < 25
+    lines = engine.log.read_text().splitlines()
+    assert [line for line in lines if not line.startswith("{")] == []
+    warned = [line["event"] for line in engine.logged() if line["level"] in ("warning", "error")]
+    assert sorted(set(warned)) == sorted(warned)

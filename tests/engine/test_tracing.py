@@ -205,9 +205,15 @@ def test_own_addresses_are_known(url: str, address: str, own: bool) -> None:  # 
 
 
 def test_the_engines_own_receiver_is_refused() -> None:
-    with pytest.raises(tracing.OwnReceiverError, match=r"own receiver.*name the Collector"):
+    with pytest.raises(tracing.TracesError, match=r"own receiver.*name the Collector"):
         tracing.start("http://localhost:4318", 1, ["127.0.0.1:4318"], lambda *_: None)
     assert not tracing.enabled()
+
+
+@pytest.mark.parametrize("url", ["http://host:port", "http://host:99999"])
+def test_a_url_without_a_place_is_refused(url: str) -> None:
+    with pytest.raises(tracing.TracesError, match="is no address"):
+        tracing.start(url, 1, ["127.0.0.1:4318"], lambda *_: None)
 
 
 def test_applications_variables_send_no_traces_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
