@@ -56,13 +56,22 @@ def configure(
     )
 
 
+def without_credentials(text: str) -> str:
+    """A text with the credentials in its URLs masked.
+
+    >>> without_credentials("sent to http://me:word@host/x")
+    'sent to http://***@host/x'
+    """
+    return _USERINFO.sub(f"{MASK}@", text)
+
+
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Mask values under keys that name a secret, and credentials in URLs."""
     for key, value in event.items():
         if _SECRET_KEY.search(key):
             event[key] = MASK
         elif isinstance(value, str):
-            event[key] = _USERINFO.sub(f"{MASK}@", value)
+            event[key] = without_credentials(value)
     return event
 
 

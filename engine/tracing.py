@@ -23,7 +23,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, S
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from engine._trace_export import QuietExporter, Sampling, endpoint, is_own
-from engine.log import log
+from engine.log import log, without_credentials
 
 STOP_SECONDS = 3.0
 # In the resource of every span that is sent from here.
@@ -54,15 +54,16 @@ def start(url: str, ratio: float, own: Iterable[str], count: Callable[[str, int]
     Raises:
         TracesError: the URL leads back here, or nowhere.
     """
+    shown = without_credentials(url)
     try:
         leads_back = is_own(url, own)
     except ValueError as error:
         raise TracesError(
-            f"--traces {url} is no address ({error}); write such as http://collector:4318"
+            f"--traces {shown} is no address ({error}); write such as http://collector:4318"
         ) from error
     if leads_back:
         raise TracesError(
-            f"--traces {url} is this engine's own receiver, and every span about receiving would "
+            f"--traces {shown} is this engine's own receiver, and every span about receiving would "
             "make another; name the Collector or server that keeps your traces"
         )
     global _tracer, _processor, _exporter  # noqa: PLW0603 - one destination a process, as with the log

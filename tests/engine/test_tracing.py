@@ -205,8 +205,10 @@ def test_own_addresses_are_known(url: str, address: str, own: bool) -> None:  # 
 
 
 def test_the_engines_own_receiver_is_refused() -> None:
-    with pytest.raises(tracing.TracesError, match=r"own receiver.*name the Collector"):
-        tracing.start("http://localhost:4318", 1, ["127.0.0.1:4318"], lambda *_: None)
+    match = r"own receiver.*name the Collector"
+    with pytest.raises(tracing.TracesError, match=match) as refused:
+        tracing.start("http://me:hunter2@localhost:4318", 1, ["127.0.0.1:4318"], lambda *_: None)
+    assert "hunter2" not in str(refused.value)
     assert not tracing.enabled()
 
 
