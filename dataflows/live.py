@@ -90,10 +90,10 @@ class Engine:
             settings.data_dir / "alerts.json",
             on_book_failure=self.metrics.book_failures.inc,
         )
-        self.metrics.watch_flow(self._clock, self._too_late)
         self.vitals = Vitals(self.metrics, self.board, settings.data_dir, self._clock)
+        self.metrics.watch_flow(self._clock, self._too_late, self.vitals.now)
         self.metrics.snapshot_interval.set(settings.snapshot_seconds)
-        self.watch = LiveWatch(self.metrics)
+        self.watch = LiveWatch(self.metrics, self.vitals.now)
         self.spool: Spool | None = None
         self.service: Service | None = None
         self._source: SpoolSource | None = None
@@ -116,7 +116,9 @@ class Engine:
 
     def flow(self) -> Dataflow:
         """The dataflow over what `open` has opened."""
-        self._source = self.vitals.source = SpoolSource(self.spool, self._stopping.is_set)
+        self._source = self.vitals.source = SpoolSource(
+            self.spool, self._stopping.is_set, self.metrics.lost_payloads.inc
+        )
         sink = Publish(self._publisher, self.watch)
         return build(self.plan, self._source, sink, self._measurer, spread=True, watch=self.watch)
 
@@ -241,6 +243,7 @@ class Engine:
             )
         except SpoolUnavailable as error:
             raise StartError(str(error)) from error
+        self.metrics.watch_clock(self.spool.clock)
 
     def _start_traces(self) -> None:
         settings = self.settings

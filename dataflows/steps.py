@@ -48,7 +48,7 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
         """
         began = time.perf_counter_ns()
         if len(values) > 1 and not values[0].exact:
-            seconds = groupby(values, key=lambda deposit: int(deposit.clock))
+            seconds = groupby(values, key=_second)
             values = [merge(list(group)) for _, group in seconds]
         updates = [update for deposit in values for update in self.intake.take(deposit)]
         self.watch.spent("intake", values[-1].clock, began)
@@ -113,3 +113,8 @@ def _saved(
     saved = pickle.dumps(state(), pickle.HIGHEST_PROTOCOL)
     step.watch.saved(name, id(step), began, len(saved))
     return saved
+
+
+def _second(deposit: Deposit) -> tuple[int, int]:
+    """The clock's second, and the step of the clock if it was stepped within it."""
+    return int(deposit.clock), deposit.ahead_ns // 1_000_000_000

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,9 +32,13 @@ class BatchTrace:
 
     A batch is over when something of its clock or later was published and the next one arrives: at
     the latest with the next tick.
+
+    Args:
+        now: Unix seconds by the clock that stamps what is received.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self._lock = threading.Lock()
         self._open: _Batch | None = None
 
@@ -55,7 +60,7 @@ class BatchTrace:
                     began + offset,
                     payloads=len(bodies),
                     bytes=sum(map(len, bodies)),
-                    waited_seconds=max(0.0, time.time() - arrivals.clock),
+                    waited_seconds=max(0.0, self._now() - arrivals.clock),
                 )
                 self._open = None if span is None else _Batch(span, arrivals.clock, offset)
 

@@ -51,7 +51,8 @@ class Measured:
     """What one batch of arrivals held, told after it was measured.
 
     Attributes:
-        clock: of their arrival, Unix seconds.
+        clock_ns: of their arrival, Unix nanoseconds.
+        ahead_ns: how far that is ahead of the senders' clocks.
         spans: read, whether or not an SLO counts them.
         points: metric points that an SLO selects.
         skewed: of both, those ahead of their arrival, by no more than the skew that is allowed.
@@ -59,17 +60,24 @@ class Measured:
             level 0 had closed.
     """
 
-    clock: int
+    clock_ns: int
+    ahead_ns: int = 0
     spans: int = 0
     points: int = 0
     skewed: int = 0
     late: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def place(self, signal: str, time: int, count: int) -> None:
-        """Note how late events are that ended at a second."""
-        age = self.clock - (time // BUCKET + 1) * BUCKET
+        """Note how late events are that ended at a second of the clock."""
+        age = self.clock_ns // 10**9 - (time // BUCKET + 1) * BUCKET
         if age >= 0:
             self.late[signal, AGE_NAMES[bisect_left(AGES, age)]] += count
+
+    def point(self, time_ns: int) -> None:
+        """Note a metric point by the time that its sender gave it."""
+        placed = time_ns + self.ahead_ns
+        self.skewed += placed > self.clock_ns
+        self.place("metrics", placed // 10**9, 1)
 
 
 def shard_of(key: SeriesKey, shards: int) -> str:
@@ -154,13 +162,17 @@ class Measurer:
         """One deposit for each shard that something arrived for; for all on a tick."""
         gathered: dict[str, _Shard] = {}
         clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
-        self._found = Measured(clock_ns // 10**9)
+        self._found = Measured(clock_ns, arrivals.ahead_ns)
+        limit_ns = min(clock_ns + self.skew_ns + arrivals.doubt_ns, LATEST_NS)
         if arrivals.traces and self._reader:
             batch = self._read(self._reader, arrivals.traces)
             if len(batch):
-                self._count_spans(batch, clock_ns, gathered)
+                ends = _placed(batch.end_ns, arrivals.ahead_ns)
+                self._count_spans(batch, ends, clock_ns, limit_ns, gathered)
         if arrivals.metrics and self._points:
-            self._gather_points(self._points, arrivals.metrics, clock_ns, gathered)
+            # Points keep the time that their writer gave them: increments compare it.
+            limit_ns -= arrivals.ahead_ns
+            self._gather_points(self._points, arrivals.metrics, limit_ns, gathered)
         self.measured(self._found)
         touched: Iterable[str] = self.shards if arrivals.tick else gathered
         return [(shard, _deposit(shard, arrivals, gathered.get(shard))) for shard in touched]
@@ -173,11 +185,16 @@ class Measurer:
                 self.refused("traces", str(refusal))
                 payloads = [p for i, p in enumerate(payloads) if i != refusal.index]
 
-    def _count_spans(self, batch: SpanBatch, clock_ns: int, gathered: dict[str, _Shard]) -> None:
-        placeable = self._placeable(batch, clock_ns)
-        seconds = (np.minimum(batch.end_ns, np.uint64(clock_ns)) // np.uint64(10**9)).astype(
-            np.int64
-        )
+    def _count_spans(
+        self,
+        batch: SpanBatch,
+        ends: NDArray[np.uint64],
+        clock_ns: int,
+        limit_ns: int,
+        gathered: dict[str, _Shard],
+    ) -> None:
+        placeable = self._placeable(ends, limit_ns)
+        seconds = (np.minimum(ends, np.uint64(clock_ns)) // np.uint64(10**9)).astype(np.int64)
         numbers = seconds // BUCKET
         buckets, ids = _number_buckets(numbers)
         masks: dict[Filter, NDArray[np.bool_]] = {}
@@ -199,19 +216,18 @@ class Measurer:
             examples = _examples(batch, grouped.ids, bad)
             self._gather(objective, grouped, found, buckets, examples, gathered)
 
-    def _placeable(self, batch: SpanBatch, clock_ns: int) -> NDArray[np.bool_]:
+    def _placeable(self, ends: NDArray[np.uint64], limit_ns: int) -> NDArray[np.bool_]:
         """Rows with an end time that is not too far ahead; the others are counted apart."""
-        limit = np.uint64(min(clock_ns + self.skew_ns, LATEST_NS))
-        ended = batch.end_ns != 0
-        due = batch.end_ns <= limit
+        ended = ends != 0
+        due = ends <= np.uint64(limit_ns)
         if not ended.all():
             self.apart("no_end_time", int((~ended).sum()))
-        self._found.spans += len(batch)
+        self._found.spans += len(ends)
         future = 0
         if not due.all():
             future = int((~due).sum())
             self.apart("future", future)
-        self._found.skewed += int(np.count_nonzero(batch.end_ns > np.uint64(clock_ns))) - future
+        self._found.skewed += int(np.count_nonzero(ends > np.uint64(self._found.clock_ns))) - future
         placeable: NDArray[np.bool_] = ended & due
         return placeable
 
@@ -270,10 +286,9 @@ class Measurer:
         self,
         reader: PointReader,
         payloads: Sequence[bytes],
-        clock_ns: int,
+        limit_ns: int,
         gathered: dict[str, _Shard],
     ) -> None:
-        limit = clock_ns + self.skew_ns
         for payload in payloads:
             try:
                 points = reader.read(payload)
@@ -282,12 +297,11 @@ class Measurer:
                 continue
             self._found.points += len(points)
             for point in points:
-                if point.time_ns > limit:
+                if point.time_ns > limit_ns:
                     # It would keep its stream deaf until then.
                     self.apart("future", 1)
                     continue
-                self._found.skewed += point.time_ns > clock_ns
-                self._found.place("metrics", point.time_ns // 10**9, 1)
+                self._found.point(point.time_ns)
                 # All points of an objective go to one shard: increments need to see them all.
                 key = SeriesKey(point.objective, None, self._generations[point.objective])
                 self._shard(key, gathered).points.append(point)
@@ -299,6 +313,14 @@ class Measurer:
             edge = reader.edges[objective, metric]
             if edge < NEAR_EDGE * self._bounds[objective]:
                 self.edge(objective, metric, edge)
+
+
+def _placed(ends: NDArray[np.uint64], ahead_ns: int) -> NDArray[np.uint64]:
+    """End times on the engine's clock, which is ahead of the senders'; 0 stays 0, for none."""
+    if not ahead_ns:
+        return ends
+    later = np.minimum(ends, np.uint64(LATEST_NS - ahead_ns)) + np.uint64(ahead_ns)
+    return np.where(ends == 0, ends, later)
 
 
 class _SpanObjective:
@@ -417,6 +439,7 @@ def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
             live=arrivals.live,
             exact=arrivals.exact,
             watermarks=arrivals.watermarks,
+            ahead_ns=arrivals.ahead_ns,
         )
     entries = Entries.none()
     if shard.rows:
@@ -435,6 +458,7 @@ def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
         points=tuple(shard.points),
         tallies=tuple(shard.tallies),
         watermarks=arrivals.watermarks,
+        ahead_ns=arrivals.ahead_ns,
     )
 
 

@@ -28,6 +28,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from engine.clock import Clock
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -181,7 +183,7 @@ class EngineMetrics:
             ("reason",),
         )
         self.lag_seconds = self._gauge(
-            "burnline_lag_seconds", "How far behind the wall clock the flow decides."
+            "burnline_lag_seconds", "How far behind the engine's clock the flow decides."
         )
         replica = ("replica",)
         self.sends = self._counter(
@@ -206,6 +208,28 @@ class EngineMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
         )
+        self.lost_payloads = self._counter(
+            "burnline_spool_lost_payloads",
+            "Acknowledged payloads that a damaged spool lost before they were counted.",
+            (),
+        )
+        self.clock_steps = self._counter(
+            "burnline_clock_jumps",
+            "Steps of the wall clock of more than 5 s, by direction; doubted before they are believed.",
+            ("direction",),
+        )
+        self.clock_ahead_seconds = self._gauge(
+            "burnline_clock_ahead_seconds",
+            "How far the engine's time is ahead of the wall clock, after one that was set back.",
+        )
+        self.clock_doubt_seconds = self._gauge(
+            "burnline_clock_doubt_seconds",
+            "How far the wall clock is ahead of the engine's time while a step is doubted.",
+        )
+        self._add_work()
+
+    def _add_work(self) -> None:
+        """What the engine's work takes, and what it works on."""
         self.decision_seconds = Histogram(
             "burnline_decision_seconds",
             "Time from the receipt of data to the publication of what it decided; without replays.",
@@ -290,20 +314,36 @@ class EngineMetrics:
         )
         self.build_info.labels(version("burnline"), platform.python_version()).set(1)
 
+    def watch_clock(self, clock: Clock) -> None:
+        """Show the engine's clock, read at each scrape."""
+        clock.on_step = lambda seconds: self.clock_steps.labels(
+            "forward" if seconds > 0 else "back"
+        ).inc()
+        for direction in ("forward", "back"):
+            self.clock_steps.labels(direction)
+        self.clock_ahead_seconds.set_function(lambda: clock.read().ahead_ns / 1e9)
+        self.clock_doubt_seconds.set_function(lambda: clock.read().doubt_ns / 1e9)
+
     def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
         """Show a spool's depth, read at each scrape."""
         self.spool_payloads.set_function(lambda: depth()[0])
         self.spool_bytes.set_function(lambda: depth()[1])
         self.spool_limit_bytes.set(limit)
 
-    def watch_flow(self, clock: Callable[[], float], too_late: Callable[[], int]) -> None:
+    def watch_flow(
+        self,
+        clock: Callable[[], float],
+        too_late: Callable[[], int],
+        now: Callable[[], float] = time.time,
+    ) -> None:
         """Show how far the flow is, read at each scrape.
 
         Args:
             clock: Unix seconds of the newest decision, 0 before the first.
             too_late: events so far that were older than every window.
+            now: Unix seconds by the engine's own clock.
         """
-        self.lag_seconds.set_function(lambda: max(0.0, time.time() - clock()) if clock() else 0.0)
+        self.lag_seconds.set_function(lambda: max(0.0, now() - clock()) if clock() else 0.0)
         self.registry.register(_TooLate(too_late))
 
     def watch_reading(

@@ -53,10 +53,14 @@ class Vitals:
         spool = self._spool
         return Look(
             reading=self._reading(),
-            lag=time.time() - clock if clock else 0.0,
+            lag=self.now() - clock if clock else 0.0,
             stored=spool.depth().bytes if spool else 0,
             limit=spool.max_bytes if spool else 0,
         )
+
+    def now(self) -> float:
+        """Unix seconds by the engine's clock, which the spool has."""
+        return self._spool.clock.read().now_ns / 1e9 if self._spool else time.time()
 
     def read_to(self) -> float:
         """Unix seconds up to which the spool is read; 0 before that begins."""

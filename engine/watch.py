@@ -5,7 +5,7 @@ Steps and sink call a `Watch`; the one of a backtest ignores them. Times are of 
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from engine import tracing
@@ -44,12 +44,14 @@ class LiveWatch(Watch):
 
     Args:
         metrics: the engine's own.
+        now: Unix seconds by the clock that stamps what is received.
     """
 
-    def __init__(self, metrics: EngineMetrics) -> None:
+    def __init__(self, metrics: EngineMetrics, now: Callable[[], float] = time.time) -> None:
         self._metrics = metrics
+        self._now = now
         self._seconds = {stage: metrics.flow_seconds.labels(stage) for stage in STAGES}
-        self._batch = BatchTrace()
+        self._batch = BatchTrace(now)
         self._lock = threading.Lock()
         self._snapshot = _Snapshot()
         self._slow = False
@@ -90,12 +92,11 @@ class LiveWatch(Watch):
 
     def published(self, decisions: Sequence[Decision], began: int) -> None:
         """See `Watch`."""
-        now = time.time()
+        now = self._now()
         clocks = {d.clock for d in decisions if d.live}
         # A decision at the very time of the newest arrival was caused by it; else by the clock.
         for received in {d.clock for d in decisions if d.live and d.clock == d.watermark}:
-            if now >= received:  # stamps are held while a wall clock that was set back catches up
-                self._metrics.decision_seconds.observe(now - received)
+            self._metrics.decision_seconds.observe(max(0.0, now - received))
         newest = max((d.clock for d in decisions), default=0.0)
         self.spent("publish", newest, began)
         if clocks:

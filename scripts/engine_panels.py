@@ -191,12 +191,18 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
             ),
             Panel(
-                "Clocks",
-                "Events ahead of their arrival, but counted; jumps of this machine's clock.",
+                "Skewed",
+                "Ahead of their arrival by no more than --skew; counted as if they had just ended.",
                 "cps",
+                (_rate("burnline_events_skewed_total", ""),),
+            ),
+            Panel(
+                "This machine's clock",
+                "How far the engine's time is ahead of it, and how far it is doubted; after it was set.",
+                "s",
                 (
-                    _rate("burnline_events_skewed_total", "skewed"),
-                    _rate("burnline_clock_jumps_total", "jumps"),
+                    Query("burnline_clock_ahead_seconds{E}", "ahead {{instance}}"),
+                    Query("burnline_clock_doubt_seconds{E}", "doubted {{instance}}"),
                 ),
             ),
         ),

@@ -25,8 +25,6 @@ TO_COME = {
     "burnline_flow_restarts_total",
     "burnline_slo_overflowing",
     "burnline_source_silent",
-    "burnline_clock_jumps_total",
-    "burnline_spool_lost_payloads_total",
     "burnline_remote_write_failures_total",
 }
 

@@ -142,6 +142,18 @@ def test_late_and_skewed_points_are_told_with_their_age():
     assert (told.points, told.skewed) == (4, 1)
 
 
+def test_lateness_allows_for_a_clock_that_is_ahead_of_the_senders():
+    found = []
+    measurer = Measurer((OBJECTIVE,), 1, 30.0, measured=found.append)
+    hour = 3600
+    payload = _payload(_span((CLOCK - hour) * 10**9, tenant="a"))
+    measurer.measure(Arrivals(float(CLOCK), traces=(payload,), ahead_ns=hour * 10**9))
+    told = found[0]
+    assert (told.late, told.skewed) == ({}, 0)
+    told.point((CLOCK - hour) * 10**9)
+    assert (told.late, told.skewed) == ({}, 0)
+
+
 def test_odd_values_are_groups_too():
     values = {
         "": [
