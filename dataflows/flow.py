@@ -10,6 +10,7 @@ the source and the sink differ.
 
 import gc
 import threading
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -22,6 +23,7 @@ from bytewax.outputs import Sink
 from dataflows.guarded import Measuring
 from dataflows.steps import CoarseStep, DecideStep, IntakeStep
 from engine.arrivals import Arrivals
+from engine.watch import Watch
 from slo.decision import Decision
 from slo.durations import format_duration
 from slo.messages import Deposit, Update
@@ -36,6 +38,7 @@ def build(
     measurer: Callable[[], Measuring],
     *,
     spread: bool = False,
+    watch: Watch | None = None,
 ) -> Dataflow:
     """Build the flow.
 
@@ -46,7 +49,9 @@ def build(
         measurer: makes the measurer of a worker.
         spread: share spans out among the workers before they are decoded. Metric points keep
             their order, as increments need, and so stay with the source's worker.
+        watch: told what the steps do.
     """
+    watch = watch or Watch()
     # What start-up made stays: the cycle collector need not walk over it again and again. What is left of
     # a flow before this one goes.
     gc.unfreeze()
@@ -54,24 +59,26 @@ def build(
     gc.freeze()
     flow = Dataflow("burnline")
     arrivals = op.input("arrivals", flow, source)
-    measure = partial(_measure, _PerThread(measurer))
+    measure = partial(_measure, _PerThread(measurer), watch)
     if spread:
         kinds = op.branch("ordered", arrivals, _ordered)
         spans = op.redistribute("spread", kinds.falses)
         arrivals = op.merge("shared", kinds.trues, spans)
     deposits: KeyedStream[Deposit] = op.flat_map("measure", arrivals, measure)
-    updates: KeyedStream[Update] = op.stateful_batch("intake", deposits, partial(IntakeStep, plan))
+    updates: KeyedStream[Update] = op.stateful_batch(
+        "intake", deposits, partial(IntakeStep, plan, watch)
+    )
     levels = [updates]
     for number in range(1, len(GRANULARITIES)):
         onward = op.filter(f"onward_{number}", updates, _goes_on)
         updates = op.stateful_batch(
             f"window_{format_duration(GRANULARITIES[number])}",
             onward,
-            partial(CoarseStep, plan, number),
+            partial(CoarseStep, plan, watch, number),
         )
         levels.append(updates)
     together = op.merge("updates", *levels)
-    decisions = op.stateful_batch("decide", together, partial(DecideStep, plan))
+    decisions = op.stateful_batch("decide", together, partial(DecideStep, plan, watch))
     op.output("publish", decisions, sink)
     return flow
 
@@ -84,8 +91,12 @@ class _PerThread(threading.local):
         self.measurer = make()
 
 
-def _measure(local: _PerThread, arrivals: Arrivals) -> Iterable[tuple[str, Deposit]]:
-    return local.measurer.measure(arrivals)
+def _measure(local: _PerThread, watch: Watch, arrivals: Arrivals) -> Iterable[tuple[str, Deposit]]:
+    began = time.perf_counter_ns()
+    watch.arrived(arrivals, began)
+    deposits = local.measurer.measure(arrivals)
+    watch.spent("measure", arrivals.clock, began)
+    return deposits
 
 
 def _ordered(arrivals: Arrivals) -> bool:

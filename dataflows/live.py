@@ -6,6 +6,7 @@ Bytewax's flags (`-w`, `-i`/`-a`, `-r`) and takes the settings from the environm
 """
 
 import os
+import platform
 import queue
 import signal
 import sys
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from importlib.metadata import version
 from types import FrameType
 from typing import IO, NamedTuple
 
@@ -29,6 +31,7 @@ from dataflows.options import settings_from_environment
 from dataflows.reload import Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
+from engine import tracing
 from engine.board import Board
 from engine.limits import Limits
 from engine.log import configure, log
@@ -40,6 +43,8 @@ from engine.slo_files import load_paths
 from engine.spans import is_cached
 from engine.spool import Spool, SpoolUnavailable
 from engine.spool_source import SpoolSource
+from engine.vitals import Vitals
+from engine.watch import LiveWatch
 from slo.decision import Decision
 from slo.model import Objective
 from slo.plan import Plan
@@ -86,7 +91,10 @@ class Engine:
             settings.data_dir / "alerts.json",
             on_book_failure=self.metrics.book_failures.inc,
         )
-        self.metrics.watch_flow(self._clock, self._too_late)
+        self.vitals = Vitals(self.metrics, self.board, settings.data_dir, self._clock)
+        self.metrics.watch_flow(self._clock, self._too_late, self.vitals.now)
+        self.metrics.snapshot_interval.set(settings.snapshot_seconds)
+        self.watch = LiveWatch(self.metrics, self.vitals.now)
         self.spool: Spool | None = None
         self.service: Service | None = None
         self.supervisor = Supervisor(
@@ -121,7 +129,7 @@ class Engine:
 
     def flow(self) -> Dataflow:
         """The dataflow over what `open` has opened."""
-        self._source = SpoolSource(
+        self._source = self.vitals.source = SpoolSource(
             self.spool,
             self.supervisor.ending,
             self.metrics.lost_payloads.inc,
@@ -129,7 +137,12 @@ class Engine:
         )
         plan = self.plan
         return build(
-            plan, self._source, Publish(self._publisher), lambda: self._measurer(plan), spread=True
+            plan,
+            self._source,
+            Publish(self._publisher, self.watch),
+            lambda: self._measurer(plan),
+            spread=True,
+            watch=self.watch,
         )
 
     def run(self, hangups: Sequence[int] = ()) -> None:
@@ -141,7 +154,7 @@ class Engine:
         Raises:
             StartError: an address is taken, the data directory is in use or not writable.
         """
-        configure()
+        _configure_log(self.settings)
         signal.signal(signal.SIGHUP, lambda _number, _frame: self.reloader.request("SIGHUP"))
         if hangups:
             self.reloader.request("SIGHUP")
@@ -198,6 +211,14 @@ class Engine:
             shared: other processes of a cluster may use the data directory: the first of them has the
                 spool and the receivers, the others only serve their share of `/metrics`.
         """
+        log.info(
+            "starting",
+            version=version("burnline"),
+            python=platform.python_version(),
+            slos=len(self.plan.objectives),
+            data_dir=str(self.settings.data_dir),
+            workers=self.settings.workers,
+        )
         _compile()
         try:
             self._data_lock = data_dir.lock(self.settings)
@@ -209,17 +230,24 @@ class Engine:
                 ) from error
         else:
             self._open_spool()
+        self._start_traces()
         self._serve()
+        self.vitals.start(self.spool)
 
     def close(self) -> None:
         """Stop listening and free the data directory."""
+        began = time.monotonic()
         self.reloader.stop()
+        self.vitals.stop()
         if self.service is not None:
             self.service.stop()
         if self.spool is not None:
             self.spool.close()
+        if self.settings.traces:
+            tracing.stop()
         if self._data_lock is not None:
             self._data_lock.close()
+        log.info("stopped", seconds=round(time.monotonic() - began, 1))
 
     def _run_thread(self) -> None:
         try:
@@ -280,6 +308,22 @@ class Engine:
         # It may have been, by a process before this one.
         self._decided_through = self.spool.last_id()
 
+    def _start_traces(self) -> None:
+        settings = self.settings
+        if not settings.traces:
+            return
+        own = (settings.otlp_http, settings.otlp_grpc)
+        spans = self.metrics.trace_spans
+        try:
+            tracing.start(
+                settings.traces,
+                settings.traces_ratio,
+                own,
+                lambda outcome, count: spans.labels(outcome).inc(count),
+            )
+        except tracing.TracesError as error:
+            raise StartError(str(error)) from error
+
     def _publisher(self) -> Take:
         return self.board.publish if self.on_decision is None else self._publish_and_tell
 
@@ -313,8 +357,9 @@ class Engine:
             raise StartError(str(error)) from error
 
     def _clock(self) -> float:
+        """How far decisions are; in a replay, which decides nothing new, how far it has read."""
         decisions = self.board.snapshot().decisions
-        return min((decision.clock for decision in decisions), default=0.0)
+        return min((decision.clock for decision in decisions), default=self.vitals.read_to())
 
     def _too_late(self) -> int:
         return sum(decision.too_late for decision in self.board.snapshot().decisions)
@@ -339,6 +384,7 @@ class Engine:
             self._undecodable,
             lambda reason, count: self.metrics.apart.labels(reason).inc(count),
             _warn_of_edge,
+            self.watch.measured,
         )
         return Guarded(measurer, self._set_aside)
 
@@ -351,6 +397,11 @@ def _warn_of_edge(objective: str, metric: str, edge: float) -> None:
         metric=metric,
         edge_used=edge,
     )
+
+
+def _configure_log(settings: Settings) -> None:
+    as_json = {"json": True, "text": False}.get(settings.log_format)
+    configure(json=as_json, level=settings.log_level)
 
 
 def _compile() -> None:
@@ -374,9 +425,10 @@ def __getattr__(name: str) -> Dataflow:
     """`flow`, made only when Bytewax's runner asks for it: reading files is no business of an import."""
     if name != "flow":
         raise AttributeError(name)
-    configure()
     try:
-        engine = Engine(settings_from_environment())
+        settings = settings_from_environment()
+        _configure_log(settings)
+        engine = Engine(settings)
         engine.open(shared=_in_cluster())
         return engine.flow()
     except click.ClickException as error:

@@ -40,6 +40,10 @@ class Settings:
         alertmanager_key: its key.
         max_connections: open at a time on each OTLP receiver.
         keep_content: store prompts, completions and the like as they come.
+        traces: URL of the OTLP/HTTP receiver that gets spans of the engine's own work; empty for none.
+        traces_ratio: share of payloads and batches that have spans.
+        log_level: the lowest level that is logged: `debug`, `info`, `warning` or `error`.
+        log_format: `json`, `text`, or `auto`: text on a terminal.
     """
 
     slos: tuple[Path, ...]
@@ -71,3 +75,7 @@ class Settings:
     alertmanager_key: Path | None = None
     max_connections: int = Limits().connections
     keep_content: bool = False
+    traces: str = ""
+    traces_ratio: float = 0.01
+    log_level: str = "info"
+    log_format: str = "auto"

@@ -5,13 +5,16 @@ have changed the arrays.
 """
 
 import pickle
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from itertools import groupby
 
 from bytewax.operators import StatefulBatchLogic
 
+from engine.watch import Watch
 from slo.decider import Decider
 from slo.decision import Decision
+from slo.durations import format_duration
 from slo.messages import Deposit, Update, merge
 from slo.plan import Plan
 from slo.shard import Coarse, Intake
@@ -23,7 +26,8 @@ _RETAIN = StatefulBatchLogic.RETAIN
 class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
     """Level 0 of a shard."""
 
-    def __init__(self, plan: Plan, resume: bytes | None) -> None:
+    def __init__(self, plan: Plan, watch: Watch, resume: bytes | None) -> None:
+        self.watch = watch
         self.intake = Intake(
             plan.by_id,
             plan.level(0),
@@ -42,20 +46,24 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
         A backlog is decided on second by second, so that a replay decides as before and a burn
         that began and ended while we were away is not passed over.
         """
+        began = time.perf_counter_ns()
         if len(values) > 1 and not values[0].exact:
             seconds = groupby(values, key=_second)
             values = [merge(list(group)) for _, group in seconds]
-        return [update for deposit in values for update in self.intake.take(deposit)], _RETAIN
+        updates = [update for deposit in values for update in self.intake.take(deposit)]
+        self.watch.spent("intake", values[-1].clock, began)
+        return updates, _RETAIN
 
     def snapshot(self) -> bytes:
         """The intake's state."""
-        return pickle.dumps(self.intake.state(), pickle.HIGHEST_PROTOCOL)
+        return _saved(self, "intake", self.intake.state)
 
 
 class CoarseStep(StatefulBatchLogic[Update, Update, bytes]):
     """A coarser level of a shard."""
 
-    def __init__(self, plan: Plan, number: int, resume: bytes | None) -> None:
+    def __init__(self, plan: Plan, watch: Watch, number: int, resume: bytes | None) -> None:
+        self.watch = watch
         level = plan.level(number)
         if resume is not None:
             kept: Level = pickle.loads(resume)  # noqa: S301  our own recovery store
@@ -64,27 +72,47 @@ class CoarseStep(StatefulBatchLogic[Update, Update, bytes]):
 
     def on_batch(self, values: list[Update]) -> tuple[Iterable[Update], bool]:
         """Count what the finer level passed on, each by itself: the decider waits for each."""
-        return [self.coarse.take(update) for update in values], _RETAIN
+        began = time.perf_counter_ns()
+        updates = [self.coarse.take(update) for update in values]
+        self.watch.spent("windows", values[-1].clock, began)
+        return updates, _RETAIN
 
     def snapshot(self) -> bytes:
         """The level."""
-        return pickle.dumps(self.coarse.level.trimmed(), pickle.HIGHEST_PROTOCOL)
+        return _saved(
+            self,
+            f"window_{format_duration(self.coarse.level.granularity)}",
+            self.coarse.level.trimmed,
+        )
 
 
 class DecideStep(StatefulBatchLogic[Update, Decision, bytes]):
     """The decisions of a shard."""
 
-    def __init__(self, plan: Plan, resume: bytes | None) -> None:
+    def __init__(self, plan: Plan, watch: Watch, resume: bytes | None) -> None:
+        self.watch = watch
         state = None if resume is None else pickle.loads(resume)  # noqa: S301  our own recovery store
         self.decider = Decider(plan.by_id, plan.windows, plan.stale_after, state)
 
     def on_batch(self, values: list[Update]) -> tuple[Iterable[Decision], bool]:
         """Decide on what is complete."""
-        return [d for update in values for d in self.decider.take(update)], _RETAIN
+        began = time.perf_counter_ns()
+        decisions = [d for update in values for d in self.decider.take(update)]
+        self.watch.spent("decide", values[-1].clock, began)
+        return decisions, _RETAIN
 
     def snapshot(self) -> bytes:
         """The decider's state."""
-        return pickle.dumps(self.decider.state(), pickle.HIGHEST_PROTOCOL)
+        return _saved(self, "decide", self.decider.state)
+
+
+def _saved(
+    step: "IntakeStep | CoarseStep | DecideStep", name: str, state: Callable[[], object]
+) -> bytes:
+    began = time.perf_counter_ns()
+    saved = pickle.dumps(state(), pickle.HIGHEST_PROTOCOL)
+    step.watch.saved(name, id(step), began, len(saved))
+    return saved
 
 
 def _second(deposit: Deposit) -> tuple[int, int]:

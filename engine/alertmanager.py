@@ -13,10 +13,12 @@ from http import HTTPStatus
 
 import aiohttp
 import orjson
+from opentelemetry.trace import SpanKind
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 from yarl import URL
 
+from engine import tracing
 from engine._outbox import Item, Outbox, Progress, payload
 from engine.board import Board, Change
 from engine.credentials import Outgoing
@@ -110,6 +112,10 @@ class Sender:
         self.external_url = external_url
         self.access = access or Outgoing()
         self.outbox = Outbox()
+        for replica in self.replicas:  # so that the first of each is seen by `increase`
+            metrics.refused_alerts.labels(replica.name)
+            for outcome in ("ok", "refused", "failed"):
+                metrics.sends.labels(replica.name, outcome)
         self._ended: list[Shown] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
@@ -205,10 +211,22 @@ class Sender:
     async def _post(self, replica: Replica, batch: Due) -> tuple[int, str]:
         if self._session is None:
             raise _Unreachable("the sender is not started")
+        with tracing.span(
+            "send alerts", SpanKind.CLIENT, replica=replica.name, alerts=len(batch)
+        ) as span:
+            status, text = await self._request(self._session, replica, batch)
+            span.set_attribute("http.response.status_code", status)
+            if status != HTTPStatus.OK:
+                tracing.failed(span, str(status))
+            return status, text
+
+    async def _request(
+        self, session: aiohttp.ClientSession, replica: Replica, batch: Due
+    ) -> tuple[int, str]:
         now = time.time()
         body = orjson.dumps([payload(item.shown, now, self.external_url) for _, item in batch])
         try:
-            async with self._session.post(
+            async with session.post(
                 replica.endpoint,
                 data=body,
                 headers=self.access.headers() | replica.headers,

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 
 from aiohttp import web
 
+from engine import tracing
 from engine.board import Board
 from engine.exposition import Exposition, content_type, page
 from engine.guard import CHALLENGE, Guard
@@ -94,11 +95,13 @@ class Face:
 
     def _render(self, openmetrics: bool, zipped: bool) -> bytes:  # noqa: FBT001 - an executor passes positions
         began = time.perf_counter()
-        text = self.exposition.render(
-            self.board.snapshot(), self.board.active_alerts(), openmetrics=openmetrics
-        )
-        body = page(text, self.metrics.registry, openmetrics=openmetrics)
-        body = gzip.compress(body, GZIP_LEVEL) if zipped else body
+        with tracing.span("scrape") as span:
+            text = self.exposition.render(
+                self.board.snapshot(), self.board.active_alerts(), openmetrics=openmetrics
+            )
+            body = page(text, self.metrics.registry, openmetrics=openmetrics)
+            body = gzip.compress(body, GZIP_LEVEL) if zipped else body
+            span.set_attribute("burnline.bytes", len(body))
         self.metrics.scrape_seconds.observe(time.perf_counter() - began)
         return body
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import Literal, NamedTuple
+from itertools import product
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from google.protobuf.message import Message
@@ -12,7 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from engine import otlp_json, points
+from engine import otlp_json, points, tracing
 from engine._json_refusals import without_values
 from engine.content import Redacted, Redactor
 from engine.holding import Memory, Reason, Refusal
@@ -27,6 +29,7 @@ MAX_PAYLOAD = 64 << 20
 MAX_IN_FLIGHT = 512 << 20
 NO_END_TIME = "spans without end_time_unix_nano can be placed at no time and were not counted"
 _SPANS = Reader(())
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class Accepted(NamedTuple):
@@ -76,10 +79,19 @@ class Ingest:
         self.limits = limits or Limits()
         self.memory = Memory(max_in_flight, self.limits)
         self.redactor = redactor
+        # A series that only appears with its first event hides that event from `increase`.
+        for labels in product(get_args(Signal), get_args(Protocol), get_args(Reason)):
+            metrics.refused_payloads.labels(*labels)
         metrics.in_flight_bytes.set_function(lambda: self.memory.held)
 
     async def accept(
-        self, signal: Signal, protocol: Protocol, body: bytes, *, json: bool = False
+        self,
+        signal: Signal,
+        protocol: Protocol,
+        body: bytes,
+        *,
+        json: bool = False,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Accepted:
         """Check a payload and store it.
 
@@ -88,19 +100,34 @@ class Ingest:
             protocol: what brought it.
             body: the payload, decompressed.
             json: it is OTLP JSON.
+            headers: of the request; the sender's trace is gone on with.
 
         Raises:
             Refusal: it was not stored.
         """
+        with tracing.receiving(signal, protocol, body, headers) as span:
+            try:
+                accepted = await self._accept(signal, protocol, body, json=json)
+            except Refusal as refusal:
+                tracing.failed(span, refusal.reason)
+                raise
+            span.set_attribute("burnline.items", accepted.items)
+            return accepted
+
+    async def _accept(
+        self, signal: Signal, protocol: Protocol, body: bytes, *, json: bool
+    ) -> Accepted:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         try:
-            (body, redacted), accepted = await loop.run_in_executor(
-                self.executor, self._storable, signal, body, json
-            )
+            with tracing.span("check"):
+                (body, redacted), accepted = await loop.run_in_executor(
+                    self.executor, self._storable, signal, body, json
+                )
             if accepted.items:
-                # Shielded: what the spool was given is stored, whether or not the client waits.
-                await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
+                with tracing.span("store"):
+                    # Shielded: what the spool was given is stored, whether or not the client waits.
+                    await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
         except SpoolError as error:
             reason: Reason = "full" if isinstance(error, SpoolFull) else "unavailable"
             raise self.refused(signal, protocol, Refusal(reason, str(error))) from error

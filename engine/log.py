@@ -21,14 +21,14 @@ log = structlog.stdlib.get_logger("burnline")
 
 
 def configure(
-    stream: TextIO | None = None, *, json: bool | None = None, level: str = "INFO"
+    stream: TextIO | None = None, *, json: bool | None = None, level: str = "info"
 ) -> None:
     """Set up structlog for this process.
 
     Args:
         stream: where to write; standard error by default.
         json: JSON lines, or lines for people; by default JSON unless the stream is a terminal.
-        level: the lowest level that is written.
+        level: the lowest level that is written: `debug`, `info`, `warning` or `error`.
     """
     out = stream or sys.stderr
     as_json = not out.isatty() if json is None else json
@@ -49,7 +49,9 @@ def configure(
             hide_secrets,
             last,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )

@@ -5,6 +5,7 @@ of equal group and explanation values, and only counts by (series, bucket) leave
 """
 
 import zlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,10 +37,47 @@ NEAR_EDGE = 0.95
 # Characters of a group's or slice's value that are kept: they stand in every label and snapshot.
 LONGEST_VALUE = 256
 LATEST_NS = 2**64 - 1
+# How long after its bucket had closed an event came: seconds at most, and the classes' names.
+AGES = (30, 300, 3600, 86400)
+AGE_NAMES = ("30s", "5m", "1h", "1d", "more")
 
 Report = Callable[[str, str], None]
 Apart = Callable[[str, int], None]
 Edge = Callable[[str, str, float], None]
+
+
+@dataclass(slots=True)
+class Measured:
+    """What one batch of arrivals held, told after it was measured.
+
+    Attributes:
+        clock_ns: of their arrival, Unix nanoseconds.
+        ahead_ns: how far that is ahead of the senders' clocks.
+        spans: read, whether or not an SLO counts them.
+        points: metric points that an SLO selects.
+        skewed: of both, those ahead of their arrival, by no more than the skew that is allowed.
+        late: by (signal, age), events of SLOs (spans) and points that came after their bucket of
+            level 0 had closed.
+    """
+
+    clock_ns: int
+    ahead_ns: int = 0
+    spans: int = 0
+    points: int = 0
+    skewed: int = 0
+    late: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def place(self, signal: str, time: int, count: int) -> None:
+        """Note how late events are that ended at a second of the clock."""
+        age = self.clock_ns // 10**9 - (time // BUCKET + 1) * BUCKET
+        if age >= 0:
+            self.late[signal, AGE_NAMES[bisect_left(AGES, age)]] += count
+
+    def point(self, time_ns: int) -> None:
+        """Note a metric point by the time that its sender gave it."""
+        placed = time_ns + self.ahead_ns
+        self.skewed += placed > self.clock_ns
+        self.place("metrics", placed // 10**9, 1)
 
 
 def shard_of(key: SeriesKey, shards: int) -> str:
@@ -89,6 +127,7 @@ class Measurer:
             (`future`) or have none (`no_end_time`), and metric points that cannot be counted.
         edge: told once (objective, metric, edge) where a histogram is split at a bucket edge well
             below the objective's bound, because it has none there.
+        measured: told what each batch of arrivals held.
     """
 
     def __init__(
@@ -99,12 +138,15 @@ class Measurer:
         refused: Report = lambda _signal, _reason: None,
         apart: Apart = lambda _reason, _count: None,
         edge: Edge = lambda _objective, _metric, _edge: None,
+        measured: Callable[[Measured], None] = lambda _measured: None,
     ) -> None:
         self.shards = [str(n) for n in range(shards)]
         self.skew_ns = int(skew * 1e9)
         self.refused = refused
         self.apart = apart
         self.edge = edge
+        self.measured = measured
+        self._found = Measured(0)
         self._spans = [_SpanObjective(o) for o in objectives if isinstance(o.sli, SpanSli)]
         self._generations = {o.id: o.generation for o in objectives}
         wanted = {f for o in self._spans for f in o.fields}
@@ -120,6 +162,7 @@ class Measurer:
         """One deposit for each shard that something arrived for; for all on a tick."""
         gathered: dict[str, _Shard] = {}
         clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
+        self._found = Measured(clock_ns, arrivals.ahead_ns)
         limit_ns = min(clock_ns + self.skew_ns + arrivals.doubt_ns, LATEST_NS)
         if arrivals.traces and self._reader:
             batch = self._read(self._reader, arrivals.traces)
@@ -130,6 +173,7 @@ class Measurer:
             # Points keep the time that their writer gave them: increments compare it.
             limit_ns -= arrivals.ahead_ns
             self._gather_points(self._points, arrivals.metrics, limit_ns, gathered)
+        self.measured(self._found)
         touched: Iterable[str] = self.shards if arrivals.tick else gathered
         return [(shard, _deposit(shard, arrivals, gathered.get(shard))) for shard in touched]
 
@@ -178,8 +222,12 @@ class Measurer:
         due = ends <= np.uint64(limit_ns)
         if not ended.all():
             self.apart("no_end_time", int((~ended).sum()))
+        self._found.spans += len(ends)
+        future = 0
         if not due.all():
-            self.apart("future", int((~due).sum()))
+            future = int((~due).sum())
+            self.apart("future", future)
+        self._found.skewed += int(np.count_nonzero(ends > np.uint64(self._found.clock_ns))) - future
         placeable: NDArray[np.bool_] = ended & due
         return placeable
 
@@ -205,6 +253,8 @@ class Measurer:
             ):
                 cell[0] += bad
                 cell[1] += total
+        for bucket, (_, total) in overall.items():
+            self._found.place("traces", int(buckets[bucket]) * BUCKET, total)
         for (group, bucket), (bad, total) in sums.items():
             key = SeriesKey(objective.id, group, generation)
             time = int(buckets[bucket]) * BUCKET
@@ -245,11 +295,13 @@ class Measurer:
             except Refused as refusal:
                 self.refused("metrics", str(refusal))
                 continue
+            self._found.points += len(points)
             for point in points:
                 if point.time_ns > limit_ns:
                     # It would keep its stream deaf until then.
                     self.apart("future", 1)
                     continue
+                self._found.point(point.time_ns)
                 # All points of an objective go to one shard: increments need to see them all.
                 key = SeriesKey(point.objective, None, self._generations[point.objective])
                 self._shard(key, gathered).points.append(point)

@@ -4,9 +4,15 @@
 counters and gauges, kept by the official client.
 """
 
+import math
+import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from shutil import disk_usage
 from typing import Literal
 
 from prometheus_client import (
@@ -110,6 +116,21 @@ class _TooLate(Collector):
         )
 
 
+def _size(directory: Path, pattern: str) -> float:
+    """Bytes of the files that match; a scrape must not fail because one goes meanwhile."""
+    try:
+        return float(sum(path.stat().st_size for path in directory.glob(pattern)))
+    except OSError:
+        return math.nan
+
+
+def _free(directory: Path) -> float:
+    try:
+        return float(disk_usage(directory).free)
+    except OSError:
+        return math.nan
+
+
 class EngineMetrics:
     """The engine's own metrics, on a registry of their own."""
 
@@ -162,7 +183,7 @@ class EngineMetrics:
             ("reason",),
         )
         self.lag_seconds = self._gauge(
-            "burnline_lag_seconds", "How far behind the wall clock the flow decides."
+            "burnline_lag_seconds", "How far behind the engine's clock the flow decides."
         )
         replica = ("replica",)
         self.sends = self._counter(
@@ -253,6 +274,93 @@ class EngineMetrics:
             "Values of prompts, completions and other content that were blanked before storing.",
             ("signal",),
         )
+        self._add_work()
+
+    def _add_work(self) -> None:
+        """What the engine's work takes, and what it works on."""
+        self.decision_seconds = Histogram(
+            "burnline_decision_seconds",
+            "Time from the receipt of data to the publication of what it decided; without replays.",
+            registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+        )
+        self.measured_items = self._counter(
+            "burnline_measured_items",
+            "Spans, and metric points that an SLO selects, that the flow has read, in replays too.",
+            ("signal",),
+        )
+        self.late_events = self._counter(
+            "burnline_events_late",
+            "Events (of metrics: points) counted after their bucket of 5 s closed, by age at most.",
+            ("signal", "age"),
+        )
+        self.skewed_events = self._counter(
+            "burnline_events_skewed",
+            "Spans and metric points ahead of their arrival by no more than --skew; counted.",
+            (),
+        )
+        self.flow_seconds = self._counter(
+            "burnline_flow_seconds", "Time the flow has worked, by stage.", ("stage",)
+        )
+        self.snapshot_seconds = Histogram(
+            "burnline_snapshot_seconds",
+            "Time to gather and pickle the state of one snapshot; without Bytewax's writing of it.",
+            registry=self.registry,
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )
+        self.snapshot_bytes = self._gauge(
+            "burnline_snapshot_bytes", "Bytes of the last whole snapshot: what changed since."
+        )
+        self.snapshot_step_bytes = self._counter(
+            "burnline_snapshot_step_bytes", "Bytes pickled for snapshots, by step.", ("step",)
+        )
+        self.snapshot_timestamp = self._gauge(
+            "burnline_snapshot_timestamp_seconds",
+            "When state was last pickled for a snapshot, Unix time; 0 before the first.",
+        )
+        self.snapshot_interval = self._gauge(
+            "burnline_snapshot_interval_seconds", "How often state is saved (--snapshot-interval)."
+        )
+        self.series = self._gauge("burnline_series", "Series (objective and group) that are kept.")
+        self.unread_seconds = self._gauge(
+            "burnline_unread_seconds",
+            "The oldest payload that the flow has not read was received at most so long ago.",
+        )
+        self.replaying = self._gauge(
+            "burnline_replaying", "1 while the flow reads again what was received before its start."
+        )
+        self.commit_seconds = Histogram(
+            "burnline_spool_commit_seconds",
+            "Time of a commit of the spool, its sync to disk included.",
+            registry=self.registry,
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+        )
+        self.commit_payloads = self._counter(
+            "burnline_spool_committed_payloads", "Payloads stored by commits of the spool.", ()
+        )
+        self.disk_bytes = self._gauge(
+            "burnline_disk_bytes", "Bytes of files on disk, by what they are.", ("what",)
+        )
+        self.disk_free_bytes = self._gauge(
+            "burnline_disk_free_bytes", "Bytes free on the disk of the data directory."
+        )
+        self.trace_spans = self._counter(
+            "burnline_trace_spans",
+            "Spans about the engine's own work (--traces), by outcome: sent, lost.",
+            ("outcome",),
+        )
+        # A series that only appears with its first event hides that event from `increase`.
+        for signal_ in ("traces", "metrics"):
+            self.undecodable.labels(signal_)
+            self.measured_items.labels(signal_)
+        for reason in ("future", "no_end_time"):
+            self.apart.labels(reason)
+        for outcome in ("sent", "lost"):
+            self.trace_spans.labels(outcome)
+        self.build_info = self._gauge(
+            "burnline_build_info", "1, with what is running as labels.", ("version", "python")
+        )
+        self.build_info.labels(version("burnline"), platform.python_version()).set(1)
 
     def watch_clock(self, clock: Clock) -> None:
         """Show the engine's clock, read at each scrape."""
@@ -277,15 +385,41 @@ class EngineMetrics:
         self.spool_bytes.set_function(lambda: depth()[1])
         self.spool_limit_bytes.set(limit)
 
-    def watch_flow(self, clock: Callable[[], float], too_late: Callable[[], int]) -> None:
+    def watch_flow(
+        self,
+        clock: Callable[[], float],
+        too_late: Callable[[], int],
+        now: Callable[[], float] = time.time,
+    ) -> None:
         """Show how far the flow is, read at each scrape.
 
         Args:
             clock: Unix seconds of the newest decision, 0 before the first.
             too_late: events so far that were older than every window.
+            now: Unix seconds by the engine's own clock.
         """
-        self.lag_seconds.set_function(lambda: max(0.0, time.time() - clock()) if clock() else 0.0)
+        self.lag_seconds.set_function(lambda: max(0.0, now() - clock()) if clock() else 0.0)
         self.registry.register(_TooLate(too_late))
+
+    def watch_reading(
+        self, unread: Callable[[], float], replaying: Callable[[], bool], series: Callable[[], int]
+    ) -> None:
+        """Show what the flow reads and keeps, read at each scrape.
+
+        Args:
+            unread: seconds since the oldest unread payload came, at most; 0 for none.
+            replaying: whether what is read was received before the start.
+            series: how many the shards keep.
+        """
+        self.unread_seconds.set_function(unread)
+        self.replaying.set_function(replaying)
+        self.series.set_function(series)
+
+    def watch_disk(self, data_dir: Path) -> None:
+        """Show the sizes of spool and recovery store, read at each scrape."""
+        for what, pattern in (("spool", "spool.db*"), ("recovery", "recovery/*")):
+            self.disk_bytes.labels(what).set_function(partial(_size, data_dir, pattern))
+        self.disk_free_bytes.set_function(partial(_free, data_dir))
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

@@ -81,7 +81,8 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc comes wit
                         hold(len(body))
                     except Refusal as refusal:
                         raise self.ingest.refused(signal, "grpc", refusal) from None
-                    accepted = await self.ingest.accept(signal, "grpc", body)
+                    headers = dict(context.invocation_metadata() or ())
+                    accepted = await self.ingest.accept(signal, "grpc", body, headers=headers)
             except Refusal as refusal:
                 code = _CODES[refusal.reason]
                 details = (("grpc-status-details-bin", status_details(code, refusal)),)

@@ -80,7 +80,7 @@ async def _handle(ingest: Ingest, request: web.Request) -> web.Response:
                     hold(len(body))
             except Refusal as refusal:
                 raise ingest.refused(signal, "http", refusal) from None
-            accepted = await ingest.accept(signal, "http", body, json=json)
+            accepted = await ingest.accept(signal, "http", body, json=json, headers=request.headers)
     except Refusal as refusal:
         headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
         return _error(request, _STATUS[refusal.reason], str(refusal), headers)

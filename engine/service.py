@@ -28,6 +28,7 @@ from engine.log import log, log_change
 from engine.metrics import EngineMetrics
 from engine.spool import Spool
 from engine.tls import EventLoop, Listener, ServerTls
+from slo.model import Objective
 
 CHECKERS = 2
 STOP_SECONDS = 10.0

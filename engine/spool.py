@@ -13,6 +13,7 @@ import queue
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
@@ -96,6 +97,7 @@ class Spool:
         identity: tells it from any other spool, also one made anew in its place.
         clock: the engine's time.
         torn_bytes: of the log's end when it was opened; see `engine._spool_repair.Opened`.
+        on_commit: told the seconds and payloads of each commit, on the writer's thread.
 
     Raises:
         SpoolUnavailable: it can't be opened.
@@ -115,6 +117,7 @@ class Spool:
         self.max_waiting = max_waiting
         self.min_free = min_free
         self.clock = clock or Clock()
+        self.on_commit: Callable[[float, int], None] = lambda _seconds, _payloads: None
         self._disk_free = disk_free
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -286,6 +289,7 @@ class Spool:
         except (SpoolFull, OSError, sqlite3.Error) as error:
             self._refuse(group, error)
             group = []  # but what may be deleted is
+        began = time.perf_counter()
         try:
             ids = self._commit(group)
         except Exception as error:  # noqa: BLE001 - told to those who wait; the thread must go on
@@ -296,6 +300,7 @@ class Spool:
             self._mark.note(ids[-1])
         for item, id_ in zip(group, ids, strict=True):
             item.stored.set_result(id_)
+        self.on_commit(time.perf_counter() - began, len(group))
         self._report_deleted()
 
     def _check_room(self, group: list[_Append]) -> None:

@@ -105,6 +105,7 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         self.replay_until = spool.last_id()
         self.position = self._resumed(resume or Position())
         self._report_missing(lost)
+        self.resumed_after = self.position.after
         self.ticked = self.position.clock
         self.snapshots: deque[int] = deque()
         self.backlog = False
@@ -141,6 +142,18 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
             self.position.after >= self.spool.last_id()
             and time.monotonic() - self.idle_since >= seconds
         )
+
+    def replaying(self) -> bool:
+        """Whether what is read was received before the start; asked from other threads."""
+        return self.position.after < self.replay_until
+
+    def unread_seconds(self) -> float:
+        """How long ago the oldest unread payload came, at most; 0 where all are read."""
+        position = self.position
+        if position.after >= self.spool.last_id():
+            return 0.0
+        now = self.spool.clock.read().now_ns / 1e9
+        return max(0.0, now - position.clock) if position.clock else 0.0
 
     def next_batch(self) -> list[Arrivals]:
         """What has been acknowledged since, or a tick when one is due."""

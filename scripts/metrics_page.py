@@ -5,6 +5,7 @@ Write the page anew with `python -m scripts.metrics_page > docs/metrics.md`.
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from engine import metrics
@@ -62,6 +63,7 @@ def engine_rows() -> list[Row]:
     engine = metrics.EngineMetrics()
     engine.watch_spool(lambda: (0, 0), 0)
     engine.watch_flow(lambda: 0.0, lambda: 0)
+    engine.watch_disk(Path())
     return [
         _row(family.name, family.type, family.documentation)
         for family in sorted(engine.registry.collect(), key=lambda family: family.name)

@@ -193,6 +193,7 @@ def test_the_readmes_problem_is_what_validate_prints(tmp_path: Path) -> None:
 
 CHECKS = {
     "prometheus.yml": ("promtool", "check", "config"),
+    "prometheus-rules.yml": ("promtool", "check", "rules"),
     "alertmanager.yml": ("amtool", "check-config"),
 }
 

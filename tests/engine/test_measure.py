@@ -102,6 +102,58 @@ def test_any_time_on_the_wire_is_counted_or_counted_apart(clock):
     assert all(0 <= time <= clock for _, time, _ in counts)
 
 
+def test_late_and_skewed_spans_are_told_with_their_age():
+    """By the age of their bucket, an event for each SLO; the others are on time."""
+    found = []
+    measurer = Measurer((OBJECTIVE,), 4, 30.0, measured=found.append)
+    bucket = CLOCK // BUCKET * BUCKET
+    closed = {"30s": [1, 5, 30], "5m": [36, 300], "1h": [306, 3600], "1d": [3606], "more": [90_000]}
+    times = [CLOCK, bucket, *(bucket - age for ages in closed.values() for age in ages)]
+    ahead = [_span(int((CLOCK + s) * 10**9), tenant="a") for s in (0.001, 29, 31)]
+    spans = [_span(time * 10**9, tenant="a") for time in times]
+    measurer.measure(Arrivals(clock=float(CLOCK), traces=(_payload(*spans, *ahead),)))
+    measurer.measure(Arrivals(clock=float(CLOCK), tick=True))
+    told, nothing = found
+    assert told.late == {("traces", age): len(ages) for age, ages in closed.items()}
+    assert (told.spans, told.points, told.skewed) == (len(times) + 3, 0, 2)
+    assert (nothing.late, nothing.spans, nothing.skewed) == ({}, 0, 0)
+
+
+def test_late_and_skewed_points_are_told_with_their_age():
+    objective = replace(
+        OBJECTIVE, sli=HistogramSli(parse_selector("latency"), above=5), by=(), explain=()
+    )
+    request = ExportMetricsServiceRequest()
+    metric = request.resource_metrics.add().scope_metrics.add().metrics.add(name="latency")
+    metric.histogram.aggregation_temporality = 1
+    for time in (CLOCK, CLOCK - 400, CLOCK + 10, CLOCK + 31):
+        metric.histogram.data_points.add(
+            start_time_unix_nano=(time - 1) * 10**9,
+            time_unix_nano=time * 10**9,
+            count=1,
+            bucket_counts=[1, 0],
+            explicit_bounds=[5],
+        )
+    found = []
+    measurer = Measurer((objective,), 1, 30, measured=found.append)
+    measurer.measure(Arrivals(clock=float(CLOCK), metrics=(request.SerializeToString(),)))
+    (told,) = found
+    assert told.late == {("metrics", "1h"): 1}
+    assert (told.points, told.skewed) == (4, 1)
+
+
+def test_lateness_allows_for_a_clock_that_is_ahead_of_the_senders():
+    found = []
+    measurer = Measurer((OBJECTIVE,), 1, 30.0, measured=found.append)
+    hour = 3600
+    payload = _payload(_span((CLOCK - hour) * 10**9, tenant="a"))
+    measurer.measure(Arrivals(float(CLOCK), traces=(payload,), ahead_ns=hour * 10**9))
+    told = found[0]
+    assert (told.late, told.skewed) == ({}, 0)
+    told.point((CLOCK - hour) * 10**9)
+    assert (told.late, told.skewed) == ({}, 0)
+
+
 def test_odd_values_are_groups_too():
     values = {
         "": [

@@ -1,0 +1,325 @@
+"""What the dashboard of the engine shows: `scripts.engine_dashboard` makes it."""
+
+from typing import NamedTuple
+
+# In each query, `{E}` selects the engines that are chosen and `{E,` begins a longer selector.
+CHOSEN = 'job=~"$job", instance=~"$instance"'
+RATE = "[$__rate_interval]"
+
+
+class Query(NamedTuple):
+    """A query, and what its lines are called."""
+
+    promql: str
+    legend: str = "{{instance}}"
+
+
+class Panel(NamedTuple):
+    """A panel of lines, or of one number with levels from which it has another colour."""
+
+    title: str
+    text: str
+    unit: str
+    queries: tuple[Query, ...]
+    levels: tuple[float, ...] | None = None
+    colours: tuple[str, ...] = ("green", "orange", "red")
+
+
+def _quantiles(name: str, by: str = "") -> tuple[Query, ...]:
+    labels = f"le, instance{by and ', ' + by}"
+    legend = f"{{{{instance}}}}{by and f' {{{{{by}}}}}'}"
+    return tuple(
+        Query(
+            f"histogram_quantile({q}, sum by ({labels}) (rate({name}_bucket{{E}}{RATE})))",
+            f"p{round(q * 100)} {legend}",
+        )
+        for q in (0.5, 0.99)
+    )
+
+
+def _rates(name: str, by: str) -> Query:
+    return Query(
+        f"sum by (instance, {by}) (rate({name}{{E}}{RATE}))", f"{{{{instance}}}} {{{{{by}}}}}"
+    )
+
+
+def _rate(name: str, called: str) -> Query:
+    return Query(f"sum by (instance) (rate({name}{{E}}{RATE}))", f"{called} {{{{instance}}}}")
+
+
+GLANCE = (
+    Panel("Up", "Scraped.", "short", (Query("min(up{E})"),), (1,), ("red", "green")),
+    Panel(
+        "Lag",
+        "How far decisions are behind.",
+        "s",
+        (Query("max(burnline_lag_seconds{E})"),),
+        (5, 30),
+    ),
+    Panel(
+        "Decided within (p99)",
+        "From receipt to decision.",
+        "s",
+        (
+            Query(
+                f"histogram_quantile(0.99, sum by (le) (rate(burnline_decision_seconds_bucket{{E}}{RATE})))"
+            ),
+        ),
+        (1, 5),
+    ),
+    Panel(
+        "Spool",
+        "Of its limit.",
+        "percentunit",
+        (Query("max(burnline_spool_bytes{E} / burnline_spool_limit_bytes{E})"),),
+        (0.5, 0.8),
+    ),
+    Panel(
+        "Alertmanagers down", "", "short", (Query("sum(1 - burnline_alertmanager_up{E})"),), (1, 2)
+    ),
+    Panel("Series", "Kept, of all objectives.", "short", (Query("sum(burnline_series{E})"),)),
+)
+ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+    (
+        "Coming in",
+        (
+            Panel(
+                "Spans and points received",
+                "In payloads that were acknowledged.",
+                "cps",
+                (_rates("burnline_received_items_total", "signal"),),
+            ),
+            Panel(
+                "Bytes received",
+                "Decompressed.",
+                "Bps",
+                (_rates("burnline_received_bytes_total", "signal"),),
+            ),
+            Panel(
+                "Payloads refused",
+                "busy, full, unavailable: the sender tries again. invalid, too_large: it is lost.",
+                "cps",
+                (_rates("burnline_refused_payloads_total", "reason"),),
+            ),
+            Panel(
+                "Accepted within",
+                "From arrival to acknowledgement.",
+                "s",
+                _quantiles("burnline_accept_seconds", "signal"),
+            ),
+            Panel(
+                "Commits of the spool",
+                "Each one syncs to disk; many payloads share one where many come.",
+                "s",
+                _quantiles("burnline_spool_commit_seconds"),
+            ),
+            Panel(
+                "Payloads a commit",
+                "",
+                "short",
+                (
+                    Query(
+                        f"rate(burnline_spool_committed_payloads_total{{E}}{RATE})"
+                        f" / rate(burnline_spool_commit_seconds_count{{E}}{RATE})"
+                    ),
+                ),
+            ),
+        ),
+    ),
+    (
+        "Deciding",
+        (
+            Panel(
+                "Decided within",
+                "From receipt to publication; without replays.",
+                "s",
+                _quantiles("burnline_decision_seconds"),
+            ),
+            Panel(
+                "Behind",
+                "Decisions behind the clock, and the age of what is unread.",
+                "s",
+                (
+                    Query("burnline_lag_seconds{E}", "lag {{instance}}"),
+                    Query("burnline_unread_seconds{E}", "unread {{instance}}"),
+                ),
+            ),
+            Panel(
+                "Spans and points read",
+                "By the flow; more than what is received while it catches up.",
+                "cps",
+                (_rates("burnline_measured_items_total", "signal"),),
+            ),
+            Panel(
+                "Work by stage",
+                "Seconds of work a second; a worker has one.",
+                "percentunit",
+                (_rates("burnline_flow_seconds_total", "stage"),),
+            ),
+            Panel(
+                "Replays and restarts",
+                "1 while what came before a start is read again; restarts of the flow.",
+                "short",
+                (
+                    Query("burnline_replaying{E}", "replaying {{instance}}"),
+                    Query("increase(burnline_flow_restarts_total{E}[5m])", "restarts {{instance}}"),
+                ),
+            ),
+            Panel(
+                "Series", "Objectives and their groups.", "short", (Query("burnline_series{E}"),)
+            ),
+        ),
+    ),
+    (
+        "Time of events",
+        (
+            Panel(
+                "Late, by at most",
+                "Counted where they belong; 30s is the usual delay of exporters.",
+                "cps",
+                (_rates("burnline_events_late_total", "age"),),
+            ),
+            Panel(
+                "Not counted",
+                "Apart by reason, older than every window, without an end, not to be decoded.",
+                "cps",
+                (
+                    _rates("burnline_events_apart_total", "reason"),
+                    _rate("burnline_events_too_late_total", "too late"),
+                    _rate("burnline_rejected_items_total", "rejected"),
+                    _rate("burnline_undecodable_payloads_total", "undecodable"),
+                ),
+            ),
+            Panel(
+                "Skewed",
+                "Ahead of their arrival by no more than --skew; counted as if they had just ended.",
+                "cps",
+                (_rate("burnline_events_skewed_total", ""),),
+            ),
+            Panel(
+                "This machine's clock",
+                "How far the engine's time is ahead of it, and how far it is doubted; after it was set.",
+                "s",
+                (
+                    Query("burnline_clock_ahead_seconds{E}", "ahead {{instance}}"),
+                    Query("burnline_clock_doubt_seconds{E}", "doubted {{instance}}"),
+                ),
+            ),
+        ),
+    ),
+    (
+        "State",
+        (
+            Panel(
+                "Spool",
+                "Bytes of payloads, and how many it may hold.",
+                "bytes",
+                (
+                    Query("burnline_spool_bytes{E}", "held {{instance}}"),
+                    Query("burnline_spool_limit_bytes{E}", "limit {{instance}}"),
+                ),
+            ),
+            Panel(
+                "Disk",
+                "Files of spool and recovery store, and what is free beside them.",
+                "bytes",
+                (
+                    Query("burnline_disk_bytes{E}", "{{what}} {{instance}}"),
+                    Query("burnline_disk_free_bytes{E}", "free {{instance}}"),
+                ),
+            ),
+            Panel(
+                "Snapshots take",
+                "Gathering and pickling; the flow stands still meanwhile.",
+                "s",
+                _quantiles("burnline_snapshot_seconds"),
+            ),
+            Panel(
+                "Snapshots hold",
+                "Only what changed since the one before.",
+                "bytes",
+                (Query("burnline_snapshot_bytes{E}"),),
+            ),
+            Panel(
+                "Bytes pickled by step",
+                "",
+                "Bps",
+                (_rates("burnline_snapshot_step_bytes_total", "step"),),
+            ),
+            Panel(
+                "Since the last snapshot",
+                "So much is read again after a crash.",
+                "s",
+                (Query("time() - (burnline_snapshot_timestamp_seconds{E} > 0)"),),
+            ),
+        ),
+    ),
+    (
+        "Going out",
+        (
+            Panel(
+                "Sends to Alertmanager",
+                "",
+                "cps",
+                (
+                    Query(
+                        "sum by (instance, replica, outcome)"
+                        f" (rate(burnline_alertmanager_sends_total{{E}}{RATE}))",
+                        "{{replica}} {{outcome}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Alertmanagers",
+                "1 where the last request succeeded.",
+                "short",
+                (Query("burnline_alertmanager_up{E}", "{{replica}}"),),
+            ),
+            Panel("Scrapes take", "", "s", _quantiles("burnline_scrape_seconds")),
+            Panel(
+                "Spans of its own (--traces)",
+                "",
+                "cps",
+                (_rates("burnline_trace_spans_total", "outcome"),),
+            ),
+            Panel(
+                "Firing",
+                "Alerts by severity.",
+                "short",
+                (
+                    Query(
+                        'sum by (severity) (ALERTS{E, alertstate="firing", sloth_id!=""})',
+                        "{{severity}}",
+                    ),
+                ),
+            ),
+        ),
+    ),
+    (
+        "Process",
+        (
+            Panel("CPU", "Cores.", "short", (_rate("process_cpu_seconds_total", "CPU"),)),
+            Panel("Memory", "Resident.", "bytes", (Query("process_resident_memory_bytes{E}"),)),
+            Panel(
+                "Open files",
+                "",
+                "short",
+                (
+                    Query("process_open_fds{E}", "open {{instance}}"),
+                    Query("process_max_fds{E}", "most {{instance}}"),
+                ),
+            ),
+        ),
+    ),
+)
+
+
+def every_query() -> list[str]:
+    """All queries, with Grafana's variables in them."""
+    panels = [*GLANCE, *(panel for _, row in ROWS for panel in row)]
+    return [chosen(query.promql) for panel in panels for query in panel.queries]
+
+
+def chosen(promql: str) -> str:
+    """A query with the selection of engines put in."""
+    return promql.replace("{E}", f"{{{CHOSEN}}}").replace("{E,", f"{{{CHOSEN},")
