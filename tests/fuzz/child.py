@@ -24,7 +24,7 @@ SLOW_SECONDS = 2.0  # of the processor, for one input
 MOST_GROWTH = 512 << 20  # of memory, once warm
 WARM = 500
 SEEDS_FOR = 5000  # inputs made from the same seeds
-_HEAD = struct.Struct("<QQQ")
+_HEAD = struct.Struct("<QQQQ")
 NOTE_SIZE = 8 << 20
 
 
@@ -41,12 +41,16 @@ class Note:
 
     def write(self, number: int, accepted: int, data: bytes) -> None:
         data = data[: NOTE_SIZE - _HEAD.size]
-        self._memory[: _HEAD.size] = _HEAD.pack(number, accepted, len(data))
+        self._memory[: _HEAD.size] = _HEAD.pack(number, accepted, len(data), 1)
         self._memory[_HEAD.size : _HEAD.size + len(data)] = data
 
     def read(self) -> tuple[int, int, bytes]:
-        number, accepted, size = _HEAD.unpack(self._memory[: _HEAD.size])
+        number, accepted, size, _ = _HEAD.unpack(self._memory[: _HEAD.size])
         return number, accepted, bytes(self._memory[_HEAD.size : _HEAD.size + size])
+
+    def is_written(self) -> bool:
+        """Whether anything has been tried yet."""
+        return bool(_HEAD.unpack(self._memory[: _HEAD.size])[3])
 
 
 class Finding(Exception):  # noqa: N818 - not an error of this program
