@@ -26,6 +26,7 @@ from dataflows.flow import build
 from dataflows.options import settings_from_environment
 from dataflows.settings import Settings
 from engine.board import Board
+from engine.book import missing
 from engine.log import configure, log
 from engine.measure import Measurer, warm_up
 from engine.metrics import EngineMetrics
@@ -78,6 +79,7 @@ class Engine:
             series_limit=settings.series_limit,
             stale_after=settings.stale_after,
             skew=settings.skew,
+            missing=missing(settings.data_dir / "alerts.json"),
         )
         self.metrics = EngineMetrics()
         self.board = Board(

@@ -4,7 +4,6 @@ One `Measurer` a worker. A batch of spans becomes columns, selectors become mask
 of equal group and explanation values, and only counts by (series, bucket) leave for the shards.
 """
 
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from slo.increments import Point
 from slo.masks import fields, mask
 from slo.messages import Deposit, Tally
 from slo.model import HistogramSli, Objective, SpanSli
+from slo.plan import shard_of
 from slo.traceql import Filter
 from slo.windows import GRANULARITIES, Entries
 
@@ -40,16 +40,6 @@ LATEST_NS = 2**64 - 1
 Report = Callable[[str, str], None]
 Apart = Callable[[str, int], None]
 Edge = Callable[[str, str, float], None]
-
-
-def shard_of(key: SeriesKey, shards: int) -> str:
-    """The virtual shard of a series: the same on every machine, for ever.
-
-    >>> shard_of(SeriesKey("chat-availability", ("m1",)), 64)
-    '53'
-    """
-    text = "\x00".join((key.objective, key.generation, *(key.group or ("",))))
-    return str(zlib.crc32(text.encode()) % shards)
 
 
 @dataclass(slots=True)

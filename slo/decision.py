@@ -41,17 +41,32 @@ class SliceCount(NamedTuple):
     lift: float
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """A firing or ended alert. Its identity is (series, severity, name): everything else may change.
+class Silence(NamedTuple):
+    """Missing traffic of an objective, all its groups together.
 
     Attributes:
-        kind: `burn` for burn-rate tiers; `budget` when a share of the budget is consumed.
+        since: Unix seconds since which nothing came while it was listened for.
+        last: Unix seconds at which the last event was counted; 0 where there never was one.
+        seconds: how long it has lasted.
+    """
+
+    since: float
+    last: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A firing or ended alert. Its identity is (series, kind, severity, level): the rest may change.
+
+    Attributes:
+        kind: `burn` for burn-rate tiers; `budget` when a share of the budget is consumed; `absent`
+            where no event came for as long as `Objective.absent` says.
         severity: `page` or `ticket`; `info` for `budget`.
         starts_at: Unix seconds of the decision that fired it.
         ends_at: Unix seconds of the decision that ended it, or None while it fires.
-        short: seconds of the firing tier's short window (0 for `budget`).
-        long: seconds of its long window (0 for `budget`).
+        short: seconds of the firing tier's short window (0 where there is no tier).
+        long: seconds of its long window (likewise).
         burn_short: burn rate in the short window now, or at the end.
         burn_long: burn rate in the long window.
         factor: the burn rate that both windows exceeded.
@@ -61,10 +76,11 @@ class Alert:
         slices: the burning slices, best first.
         errors: (error type, count) among the bad events, most first.
         trace_ids: hex ids of a few bad events.
+        silence: for `absent`, what is missing.
     """
 
     series: SeriesKey
-    kind: Literal["burn", "budget"]
+    kind: Literal["burn", "budget", "absent"]
     severity: Literal["page", "ticket", "info"]
     starts_at: float
     ends_at: float | None
@@ -79,6 +95,7 @@ class Alert:
     slices: tuple[SliceCount, ...] = ()
     errors: tuple[tuple[str, int], ...] = ()
     trace_ids: tuple[str, ...] = ()
+    silence: Silence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the steps of a shard tell each other: deposits in, updates from level to level."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -67,6 +67,9 @@ class Head:
         tallies: for explanations.
         watermarks: newest arrival of (traces, metrics).
         too_late: events refused so far because no window reaches back to them.
+        newest: of each objective here with `absent`: the clock at which its last event was counted, 0
+            before the first.
+        exact: as in `Deposit`.
     """
 
     shard: str
@@ -76,6 +79,8 @@ class Head:
     tallies: tuple[Tally, ...]
     watermarks: tuple[float, float]
     too_late: int
+    newest: Mapping[SeriesKey, float] = field(default_factory=dict)
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ windows. `Coarse` is any further level. Both emit `Update`s, which `slo.decider`
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from slo.decision import SeriesKey
 from slo.increments import Increments, Point
 from slo.messages import Deposit, Head, Tally, Update
 from slo.model import CalendarWindow, Objective
+from slo.plan import shard_of, whole
 from slo.slices import SliceBook
 from slo.windows import GRANULARITIES, Entries, Level
 
@@ -64,6 +66,7 @@ class Intake:
         shard_limit: the same in this shard alone, for objectives that are spread over shards.
         stale_after: seconds without any arrival after which a backtest stops deciding between data.
         watched_since: see `slo.plan.Plan`.
+        shards: number of virtual shards.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Intake:
         shard_limit: int,
         stale_after: float,
         watched_since: Mapping[str, int],
+        shards: int = 1,
     ) -> None:
         self.watched_since = watched_since
         self.objectives = objectives
@@ -98,6 +102,12 @@ class Intake:
         self.calendar_rows: dict[CalendarWindow, list[int]] = {}
         self.books: dict[int, SliceBook] = {}
         self.increments = Increments()
+        self.shards = shards
+        # Of each row: the clock at which its last event was counted, 0 before the first.
+        self.newest = np.zeros(0)
+        # Rows of objectives whose missing traffic alerts and whose events are all in this shard.
+        self.homes: dict[SeriesKey, int] = {}
+        self.began = 0.0
         self.watching = False
         self.too_late = 0
 
@@ -131,13 +141,16 @@ class Intake:
             self.lifetime = np.pad(self.lifetime, ((0, more), (0, 0)))
             self.period = np.pad(self.period, ((0, more), (0, 0)))
             self.since = np.pad(self.since, (0, more))
+            self.newest = np.pad(self.newest, (0, more))
 
     def take(self, deposit: Deposit) -> Iterator[Update]:
         """Count a deposit; yields an update for each moment that is to be decided."""
         self.shard = deposit.shard
         if not self.watching:
             self.watching = True
+            self.began = deposit.clock
             self._watch(int(deposit.clock * 1e9))
+            self._listen()
         if deposit.exact and self.clock:
             yield from self._between(deposit.clock)
         self.clock = max(self.clock, deposit.clock)
@@ -149,9 +162,12 @@ class Intake:
         entries = self._rows_of(deposit)
         if deposit.points:
             entries = entries.also(self._increments(deposit.points))
+        self._hear(entries)
         # Beyond the limit of series, explanations are of the overflow series too.
         tallies = tuple(t._replace(key=self.keys[self.row(t.key)]) for t in deposit.tallies)
-        yield self._update(onward, self._events(entries), tallies, live=deposit.live)
+        yield self._update(
+            onward, self._events(entries), tallies, live=deposit.live, exact=deposit.exact
+        )
 
     def _watch(self, first_arrival_ns: int) -> None:
         """Tell the increments since when each objective is watched; those of a snapshot know."""
@@ -159,8 +175,28 @@ class Intake:
         since = {o: self.watched_since.get(o, earliest) for o in self.generations}
         self.increments.watch(self.generations, since)
 
+    def _listen(self) -> None:
+        """Have a row for each objective whose missing traffic alerts, before anything of it comes."""
+        for objective in self.objectives.values():
+            key = whole(objective)
+            if objective.absent and shard_of(key, self.shards) == self.shard:
+                self.homes[key] = self.row(key)
+
+    def _hear(self, entries: Entries) -> None:
+        if self.homes and len(entries.rows):
+            events = (entries.counts[:, 1] > 0) & (entries.times > self.clock - self.horizon)
+            self.newest[entries.rows[events]] = self.clock
+
     def _between(self, until: float) -> Iterator[Update]:
-        """Decide at each edge before `until` at which a window changes, while the source is not stale."""
+        """Decide at each moment before `until` at which there may be something new to decide."""
+        for clock in merge(self._edges(until), self._absences(until)):
+            self.clock = float(clock)
+            onward = self.level.advance(clock)
+            none = self._events(Entries.none())
+            yield self._update(onward, none, (), live=True, exact=True)
+
+    def _edges(self, until: float) -> Iterator[int]:
+        """The buckets' edges at which a window changes, while the source is not stale."""
         level = self.level
         last = min(until, max(self.watermarks) + self.stale_after)
         # Levels above slide at their own edges, which are multiples of the second granularity.
@@ -174,9 +210,16 @@ class Intake:
                 or level.changes_at(bucket)
                 or any(book.due(clock) for book in self.books.values())
             ):
-                self.clock = float(clock)
-                onward = level.advance(clock)
-                yield self._update(onward, self._events(Entries.none()), (), live=True)
+                yield clock
+
+    def _absences(self, until: float) -> list[int]:
+        """The seconds in which traffic has been missing for long enough, however stale the source."""
+        dues = (
+            int(max(self.newest[row], self.began) + condition.after) + 1
+            for key, row in self.homes.items()
+            if (condition := self.objectives[key.objective].absent)
+        )
+        return sorted(due for due in set(dues) if self.clock < due < until)
 
     def _rows_of(self, deposit: Deposit) -> Entries:
         if not len(deposit.entries.rows):
@@ -257,6 +300,7 @@ class Intake:
         tallies: tuple[Tally, ...],
         *,
         live: bool,
+        exact: bool,
     ) -> Update:
         late = self.level.deposit(entries)
         if len(late.rows):
@@ -279,6 +323,8 @@ class Intake:
                 tallies=tallies,
                 watermarks=self.watermarks,
                 too_late=self.too_late,
+                newest={key: float(self.newest[row]) for key, row in self.homes.items()},
+                exact=exact,
             ),
         )
 
@@ -290,6 +336,7 @@ class Intake:
             "lifetime": self.lifetime[:rows],
             "period": self.period[:rows],
             "since": self.since[:rows],
+            "newest": self.newest[:rows],
             **{name: getattr(self, name) for name in _KEPT},
         }
 
@@ -301,6 +348,8 @@ class Intake:
         """
         for name in ("lifetime", "period", "since", *_KEPT):
             setattr(self, name, state[name])
+        # Snapshots of before there was such a thing have none.
+        self.newest = state.get("newest", np.zeros(len(self.keys)))
         self.level = state["level"].fitted(self.level.windows, self.level.parent)
         self.rows = {key: row for row, key in enumerate(self.keys)}
         self.calendar_rows = {}
