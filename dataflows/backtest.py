@@ -124,6 +124,7 @@ def run(objectives: Iterable[Objective], recorded: Iterable[Recorded]) -> Report
             lambda *what: report.refused.append(what),
             lambda reason, count: report.apart.update({reason: count}),
             lambda *what: report.edges.append(what),
+            admitted=plan.admitted,
         )
 
     source = _Recording(_arrivals(recorded, report))

@@ -10,7 +10,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import FrameType
 from typing import IO, NamedTuple
@@ -27,16 +28,19 @@ from dataflows.options import settings_from_environment
 from dataflows.settings import Settings
 from engine.board import Board
 from engine.book import missing
+from engine.cardinality import Cardinality
 from engine.log import configure, log
 from engine.measure import Measurer, warm_up
 from engine.metrics import EngineMetrics
 from engine.publish import Publish, Take
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.slo_files import load_paths
+from engine.sources import Sources
 from engine.spans import is_cached
 from engine.spool import Spool, SpoolUnavailable
 from engine.spool_source import SpoolSource
 from slo.decision import Decision
+from slo.model import Objective
 from slo.plan import Plan
 
 
@@ -88,6 +92,9 @@ class Engine:
             on_book_failure=self.metrics.book_failures.inc,
         )
         self.metrics.watch_flow(self._clock, self._too_late)
+        self.metrics.watch_points(self._points)
+        self.sources = Sources(self.metrics, self._objectives, settings.stale_after)
+        self.cardinality = Cardinality(self.metrics, self._objectives, self.plan.limit)
         self.spool: Spool | None = None
         self.service: Service | None = None
         self._source: SpoolSource | None = None
@@ -221,10 +228,12 @@ class Engine:
             raise StartError(str(error)) from error
 
     def _publisher(self) -> Take:
-        return self.board.publish if self.on_decision is None else self._publish_and_tell
+        return self._publish
 
-    def _publish_and_tell(self, decision: Decision) -> None:
+    def _publish(self, decision: Decision) -> None:
         self.board.publish(decision)
+        self.sources.take(decision)
+        self.cardinality.take(decision)
         if self.on_decision is not None:
             self.on_decision(decision)
 
@@ -252,6 +261,14 @@ class Engine:
     def _too_late(self) -> int:
         return sum(decision.too_late for decision in self.board.snapshot().decisions)
 
+    def _objectives(self) -> Mapping[str, Objective]:
+        return self.board.objectives
+
+    def _points(self) -> tuple[Counter[str], int]:
+        decisions = self.board.snapshot().decisions
+        counts = sum((Counter(decision.points) for decision in decisions), Counter[str]())
+        return counts, sum(decision.streams for decision in decisions)
+
     def _undecodable(self, which: str, reason: str) -> None:
         self.metrics.undecodable.labels(which).inc()
         log.error("not decoded", signal=which, reason=reason)
@@ -264,6 +281,8 @@ class Engine:
             self._undecodable,
             lambda reason, count: self.metrics.apart.labels(reason).inc(count),
             _warn_of_edge,
+            self.metrics.overflowed_points.inc,
+            self.plan.admitted,
         )
 
 

@@ -33,6 +33,7 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
             plan.stale_after,
             plan.watched_since,
             plan.shards,
+            plan.admitted,
         )
         if resume is not None:
             self.intake.restore(pickle.loads(resume))  # noqa: S301  our own recovery store

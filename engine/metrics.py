@@ -5,7 +5,7 @@ counters and gauges, kept by the official client.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +18,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -108,6 +108,31 @@ class _TooLate(Collector):
         )
 
 
+class _Points(Collector):
+    """What the shards keep of metric points, through restarts."""
+
+    def __init__(self, read: Callable[[], tuple[Mapping[str, int], int]]) -> None:
+        self.read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Two families."""
+        counts, streams = self.read()
+        family = CounterMetricFamily(
+            "burnline_metric_points_apart",
+            "Selected metric points that made no plain increment: first, reset, duplicate, late; "
+            "evicted are streams forgotten for want of room.",
+            labels=("event",),
+        )
+        for event in ("first", "reset", "duplicate", "late", "evicted"):
+            family.add_metric((event,), counts.get(event, 0))
+        yield family
+        yield GaugeMetricFamily(
+            "burnline_metric_streams",
+            "Metric streams whose last points are kept; 100,000 a shard at most.",
+            value=streams,
+        )
+
+
 class EngineMetrics:
     """The engine's own metrics, on a registry of their own."""
 
@@ -185,6 +210,43 @@ class EngineMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
         )
+        self.source_silent = self._gauge(
+            "burnline_source_silent",
+            "1 while a source that an SLO reads is silent: its alerts neither fire nor end.",
+            ("signal",),
+        )
+        self.source_arrival = self._gauge(
+            "burnline_source_last_arrival_timestamp_seconds",
+            "When the newest payload of a source that an SLO reads came, Unix time; 0 before the first.",
+            ("signal",),
+        )
+        sloth = ("sloth_id", "sloth_service", "sloth_slo")
+        self.slo_series = self._gauge(
+            "burnline_slo_series", "Groups of an SLO that have a series of their own.", sloth
+        )
+        self.slo_series_limit = self._gauge(
+            "burnline_slo_series_limit",
+            "Series an SLO may have, with room for an uneven spread over the shards.",
+            sloth,
+        )
+        self.slo_overflowing = self._gauge(
+            "burnline_slo_overflowing",
+            "1 where an SLO came to its limit of series: further groups share an overflow series.",
+            sloth,
+        )
+        self.overflowed_points = self._counter(
+            "burnline_overflowed_points",
+            "Selected metric points without attributes, as their writer had too many series; counted.",
+            (),
+        )
+
+    def watch_points(self, read: Callable[[], tuple[Mapping[str, int], int]]) -> None:
+        """Show what happens to metric points, read at each scrape.
+
+        Args:
+            read: how often each thing happened so far, and how many streams are kept.
+        """
+        self.registry.register(_Points(read))
 
     def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
         """Show a spool's depth, read at each scrape."""

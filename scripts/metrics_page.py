@@ -62,6 +62,7 @@ def engine_rows() -> list[Row]:
     engine = metrics.EngineMetrics()
     engine.watch_spool(lambda: (0, 0), 0)
     engine.watch_flow(lambda: 0.0, lambda: 0)
+    engine.watch_points(lambda: ({}, 0))
     return [
         _row(family.name, family.type, family.documentation)
         for family in sorted(engine.registry.collect(), key=lambda family: family.name)

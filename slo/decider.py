@@ -16,8 +16,8 @@ from slo._pickled import completed
 from slo.absence import Absence, AbsenceState
 from slo.alerting import Alerting, AlertState, Counted
 from slo.decision import Alert, Decision, SeriesKey, budget_remaining
-from slo.explain import SLOT_SECONDS, Explainer, Explanation
-from slo.messages import Head, Update
+from slo.explain import COMBINATIONS_PER_SHARD, SLOT_SECONDS, Explainer, Explanation
+from slo.messages import Head, Tally, Update
 from slo.model import CalendarWindow, Objective
 from slo.plan import whole
 from slo.windows import Counts
@@ -83,6 +83,7 @@ class Decider:
             and state.dimensions.get(key.objective) == self.dimensions[key.objective]
         }
         self.tidied = 0.0
+        self.combinations = 0
         self.explained: dict[SeriesKey, tuple[float, Explanation]] = {}
         self.queues: list[deque[Update]] = [deque() for _ in windows]
         self.closed: Counts | None = None
@@ -131,11 +132,7 @@ class Decider:
             raise ValueError("the intake's updates carry a head")
         self._extend(head.keys[self.seen : len(update.sums)])
         self._tidy(update.clock)
-        for tally in head.tallies:
-            if tally.key.group is not None:
-                self.explainers.setdefault(tally.key, Explainer()).add(
-                    update.clock, tally.values, tally.bad, tally.total, tally.trace_ids
-                )
+        self._note(update.clock, head.tallies)
         sums, lifetime = self._sums(update), head.lifetime
         if len(self.alive) < len(sums):
             sums, lifetime = sums[self.alive], lifetime[self.alive]
@@ -163,6 +160,9 @@ class Decider:
             ended=ended + heard,
             watermark=max(head.watermarks),
             too_late=head.too_late,
+            watermarks=head.watermarks,
+            points=head.points,
+            streams=head.streams,
         )
 
     def _extend(self, keys: Sequence[SeriesKey]) -> None:
@@ -233,6 +233,17 @@ class Decider:
         bad, total = counted.period[self.homes[key]].tolist()
         return budget_remaining(self.objectives[key.objective].target, bad, total)
 
+    def _note(self, clock: float, tallies: Sequence[Tally]) -> None:
+        """Add tallies to the explanations, as long as there is room for more combinations."""
+        for key, values, bad, total, trace_ids in tallies:
+            if key.group is None:
+                continue
+            explainer = self.explainers.get(key)
+            if explainer is None:
+                explainer = self.explainers[key] = Explainer()
+            room = COMBINATIONS_PER_SHARD - self.combinations
+            self.combinations += explainer.add(clock, values, bad, total, trace_ids, room)
+
     def _tidy(self, clock: float) -> None:
         """Forget the combinations of series that had no events for an hour."""
         if clock - self.tidied >= SLOT_SECONDS:
@@ -240,6 +251,7 @@ class Decider:
             for key in [key for key, known in self.explainers.items() if known.is_over(clock)]:
                 del self.explainers[key]
                 self.explained.pop(key, None)
+            self.combinations = sum(map(len, self.explainers.values()))
 
     def _explain(self, key: SeriesKey, clock: float) -> Explanation:
         explainer = self.explainers.get(key)

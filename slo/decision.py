@@ -4,12 +4,16 @@ A `Decision` is all that a sink gets: `/metrics`, Alertmanager, the terminal and
 report are made from it alone.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+# The value of every label of the series that groups beyond the limit share; OpenTelemetry's name for it.
+OVERFLOW = "otel.metric.overflow"
 
 
 class SeriesKey(NamedTuple):
@@ -118,6 +122,9 @@ class Decision:
         ended: alerts that this decision ended.
         watermark: Unix seconds of the newest arrival, 0 before the first.
         too_late: events that came so far and were older than every window.
+        watermarks: Unix seconds of the newest arrival of (traces, metrics), 0 before the first.
+        points: what happened to metric points so far, see `slo.increments.Increments.counts`.
+        streams: metric streams that are kept to make increments of.
     """
 
     shard: str
@@ -134,6 +141,9 @@ class Decision:
     ended: tuple[Alert, ...]
     watermark: float
     too_late: int = 0
+    watermarks: tuple[float, float] = (0.0, 0.0)
+    points: Mapping[str, int] = field(default_factory=dict)
+    streams: int = 0
 
 
 def budget_remaining(target: Fraction, bad: int, total: int) -> float:

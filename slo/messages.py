@@ -70,6 +70,8 @@ class Head:
         newest: of each objective here with `absent`: the clock at which its last event was counted, 0
             before the first.
         exact: as in `Deposit`.
+        points: see `slo.decision.Decision`.
+        streams: likewise.
     """
 
     shard: str
@@ -81,6 +83,8 @@ class Head:
     too_late: int
     newest: Mapping[SeriesKey, float] = field(default_factory=dict)
     exact: bool = False
+    points: Mapping[str, int] = field(default_factory=dict)
+    streams: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from slo.promql import MetricSelector
 from slo.traceql import Filter
 
 Severity = Literal["page", "ticket"]
+Signal = Literal["traces", "metrics"]
 CalendarUnit = Literal["day", "week", "month", "quarter"]
 
 
@@ -161,7 +162,7 @@ class Objective:
         return hashlib.blake2b(counted.encode(), digest_size=4).hexdigest()
 
     @property
-    def signal(self) -> Literal["traces", "metrics"]:
+    def signal(self) -> Signal:
         """The kind of telemetry that this objective reads."""
         return "traces" if isinstance(self.sli, SpanSli) else "metrics"
 

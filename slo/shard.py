@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slo.admitted import Admitted, Where
 from slo.calendars import period_end, period_start
-from slo.decision import SeriesKey
+from slo.decision import OVERFLOW, SeriesKey
+from slo.explain import merged_values, named_dimensions
 from slo.increments import Increments, Point
 from slo.messages import Deposit, Head, Tally, Update
 from slo.model import CalendarWindow, Objective
@@ -21,7 +23,6 @@ from slo.plan import shard_of, whole
 from slo.slices import SliceBook
 from slo.windows import GRANULARITIES, Entries, Level
 
-OVERFLOW = "otel.metric.overflow"
 MOST_AT_ONCE = 2**53
 # A counter that began so shortly before we listened counts from its start: nothing of it was counted
 # yet, and its events are hardly older than its first point. So a recording may begin with its application.
@@ -67,6 +68,7 @@ class Intake:
         stale_after: seconds without any arrival after which a backtest stops deciding between data.
         watched_since: see `slo.plan.Plan`.
         shards: number of virtual shards.
+        admitted: told where there is no room for further series.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Intake:
         stale_after: float,
         watched_since: Mapping[str, int],
         shards: int = 1,
+        admitted: Admitted | None = None,
     ) -> None:
         self.watched_since = watched_since
         self.objectives = objectives
@@ -103,6 +106,8 @@ class Intake:
         self.books: dict[int, SliceBook] = {}
         self.increments = Increments()
         self.shards = shards
+        self.admitted = admitted or Admitted()
+        self.named = {o.id: named_dimensions(o) for o in objectives.values()}
         # Of each row: the clock at which its last event was counted, 0 before the first.
         self.newest = np.zeros(0)
         # Rows of objectives whose missing traffic alerts and whose events are all in this shard.
@@ -122,10 +127,12 @@ class Intake:
             key = key._replace(group=(OVERFLOW,) * len(key.group))
             if key in self.rows:
                 return self.rows[key]
+            self._admit_no_more(kind)
         row = len(self.keys)
         self.keys.append(key)
         self.rows[key] = row
-        self.per_objective[kind] = self.per_objective.get(kind, 0) + 1
+        if key.group:
+            self.per_objective[kind] = self.per_objective.get(kind, 0) + 1
         self._room(row + 1)
         if objective.slices:
             self.books[row] = SliceBook(objective.slices)
@@ -133,6 +140,10 @@ class Intake:
             self.calendar_rows.setdefault(objective.window, []).append(row)
             self.since[row] = self.calendars.get(objective.window, (0, 0))[0]
         return row
+
+    def _admit_no_more(self, kind: tuple[str, str]) -> None:
+        groups = (key.group for key in self.keys if (key.objective, key.generation) == kind)
+        self.admitted.close(Where(*kind, self.shard), (group for group in groups if group))
 
     def _room(self, rows: int) -> None:
         self.level.grow(rows)
@@ -151,6 +162,8 @@ class Intake:
             self.began = deposit.clock
             self._watch(int(deposit.clock * 1e9))
             self._listen()
+            for key in [key for key in self.keys if key.group and key.group[0] == OVERFLOW]:
+                self._resume_overflow(key)
         if deposit.exact and self.clock:
             yield from self._between(deposit.clock)
         self.clock = max(self.clock, deposit.clock)
@@ -163,11 +176,29 @@ class Intake:
         if deposit.points:
             entries = entries.also(self._increments(deposit.points))
         self._hear(entries)
-        # Beyond the limit of series, explanations are of the overflow series too.
-        tallies = tuple(t._replace(key=self.keys[self.row(t.key)]) for t in deposit.tallies)
+        tallies = tuple(map(self._tally, deposit.tallies))
         yield self._update(
             onward, self._events(entries), tallies, live=deposit.live, exact=deposit.exact
         )
+
+    def _tally(self, tally: Tally) -> Tally:
+        """A tally of the series that counts it: beyond the limit, of the one that all share."""
+        key = self.keys[self.row(tally.key)]
+        if key == tally.key:
+            return tally
+        values = merged_values(tally.values, self.named[key.objective])
+        return tally._replace(key=key, values=values)
+
+    def _resume_overflow(self, key: SeriesKey) -> None:
+        """Say again what a snapshot knows: as long as the limit is still reached."""
+        objective = self.objectives.get(key.objective)
+        kind = (key.objective, key.generation)
+        if (
+            objective
+            and objective.generation == key.generation
+            and self.per_objective.get(kind, 0) >= self.limits[objective.signal]
+        ):
+            self._admit_no_more(kind)
 
     def _watch(self, first_arrival_ns: int) -> None:
         """Tell the increments since when each objective is watched; those of a snapshot know."""
@@ -325,6 +356,8 @@ class Intake:
                 too_late=self.too_late,
                 newest={key: float(self.newest[row]) for key, row in self.homes.items()},
                 exact=exact,
+                points=dict(self.increments.counts),
+                streams=len(self.increments),
             ),
         )
 

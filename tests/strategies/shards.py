@@ -28,6 +28,7 @@ class Shard:
             plan.stale_after,
             plan.watched_since,
             plan.shards,
+            plan.admitted,
         )
         self.coarse = [Coarse(n, plan.level(n)) for n in range(1, len(GRANULARITIES))]
         self.decider = Decider(plan.by_id, plan.windows, plan.stale_after, missing=plan.missing)
