@@ -249,6 +249,7 @@ class Engine:
                     listen=self.settings.http,
                     alertmanagers=self.settings.alertmanagers,
                     external_url=self.settings.external_url,
+                    watchdog=self.settings.watchdog,
                 )
             )
         except ServiceError as error:

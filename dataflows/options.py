@@ -218,4 +218,11 @@ _OPTIONS = (
         envvar="BURNLINE_SKEW",
         help="How far ahead of its arrival an event may be.",
     ),
+    click.option(
+        "--watchdog/--no-watchdog",
+        default=_default.watchdog,
+        show_default=True,
+        envvar="BURNLINE_WATCHDOG",
+        help="Send the alert Watchdog all the time, for a dead-man's switch.",
+    ),
 )

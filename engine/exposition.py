@@ -40,9 +40,21 @@ class Exposition:
         self._fixed = {om: _fixed(objectives.values(), openmetrics=om) for om in (False, True)}
 
     def render(
-        self, snapshot: Snapshot, alerts: Sequence[Alert], *, openmetrics: bool = False
+        self,
+        snapshot: Snapshot,
+        alerts: Sequence[Alert],
+        *,
+        openmetrics: bool = False,
+        always: Sequence[Mapping[str, str]] = (),
     ) -> bytes:
-        """The series of all objectives, UTF-8; in OpenMetrics without the final `# EOF`."""
+        """The series of all objectives, UTF-8; in OpenMetrics without the final `# EOF`.
+
+        Args:
+            snapshot: what the shards last decided.
+            alerts: those that fire.
+            openmetrics: the format, instead of the text format.
+            always: labels of further alerts, of no objective.
+        """
         decisions = snapshot.decisions
         pieces = [self._fixed[openmetrics]]
         if decisions:
@@ -53,6 +65,7 @@ class Exposition:
             oldest = min(d.clock for d in decisions)
             pieces.append(render_fixed(metrics.DECIDED, [({}, oldest)], openmetrics=openmetrics))
         firing = [(labels, 1.0) for labels in self._alerts(alerts)]
+        firing += [({**labels, "alertstate": "firing"}, 1.0) for labels in always]
         pieces.append(render_fixed(metrics.ALERTS, firing, openmetrics=openmetrics))
         return "".join(pieces).encode()
 

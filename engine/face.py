@@ -11,6 +11,7 @@ from aiohttp import web
 from engine.board import Board
 from engine.exposition import Exposition, content_type, page
 from engine.metrics import EngineMetrics
+from engine.watchdog import Watchdog
 
 GZIP_LEVEL = 1
 _INDEX = """<!doctype html>
@@ -32,6 +33,7 @@ class Face:
         executor: pages are rendered there, off the event loop.
         unready: what keeps the process from being ready, besides the flow; empty for nothing.
         ready_within: seconds within which the flow must have decided.
+        watchdog: shown among the alerts while it fires.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Face:
         executor: Executor,
         unready: Callable[[], str],
         ready_within: float,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.board = board
         self.metrics = metrics
         self.executor = executor
         self.unready = unready
         self.ready_within = ready_within
+        self.watchdog = watchdog
         self.exposition = Exposition(board.objectives)
 
     def make_app(self) -> web.Application:
@@ -90,8 +94,12 @@ class Face:
 
     def _render(self, openmetrics: bool, zipped: bool) -> bytes:  # noqa: FBT001 - an executor passes positions
         began = time.perf_counter()
+        always = [self.watchdog.labels] if self.watchdog and self.watchdog.fires() else []
         text = self.exposition.render(
-            self.board.snapshot(), self.board.active_alerts(), openmetrics=openmetrics
+            self.board.snapshot(),
+            self.board.active_alerts(),
+            openmetrics=openmetrics,
+            always=always,
         )
         body = page(text, self.metrics.registry, openmetrics=openmetrics)
         body = gzip.compress(body, GZIP_LEVEL) if zipped else body

@@ -22,6 +22,7 @@ from engine.ingest import MAX_IN_FLIGHT, MAX_PAYLOAD, Ingest
 from engine.log import log, log_change
 from engine.metrics import EngineMetrics
 from engine.spool import Spool
+from engine.watchdog import Watchdog
 
 CHECKERS = 2
 STOP_SECONDS = 10.0
@@ -47,6 +48,7 @@ class ServiceConfig:
         max_payload: bytes of a payload, decompressed.
         max_in_flight: bytes of all payloads that are being accepted at a time.
         ready_within: seconds within which the flow must have decided to be ready.
+        watchdog: whether an alert says all the time that the engine decides.
     """
 
     board: Board
@@ -60,6 +62,7 @@ class ServiceConfig:
     max_payload: int = MAX_PAYLOAD
     max_in_flight: int = MAX_IN_FLIGHT
     ready_within: float = 10.0
+    watchdog: bool = False
 
 
 class Service:
@@ -72,9 +75,18 @@ class Service:
     def __init__(self, config: ServiceConfig) -> None:
         self.config = config
         self.addresses: dict[str, str] = {}
+        self.watchdog = (
+            Watchdog(config.board, config.ready_within, config.external_url)
+            if config.watchdog
+            else None
+        )
         try:
             self.sender = Sender(
-                config.alertmanagers, config.board, config.metrics, config.external_url
+                config.alertmanagers,
+                config.board,
+                config.metrics,
+                config.external_url,
+                self.watchdog,
             )
         except ValueError as error:
             raise ServiceError(f"--alertmanager: {error}") from error
@@ -144,7 +156,14 @@ class Service:
         if config.spool is not None:
             await self._open_receivers(config.spool)
         if config.listen is not None:
-            face = Face(board, config.metrics, self._pages, self._unready, config.ready_within)
+            face = Face(
+                board,
+                config.metrics,
+                self._pages,
+                self._unready,
+                config.ready_within,
+                self.watchdog,
+            )
             await self._serve_http("listen", "--http", config.listen, face.make_app())
         await self.sender.start()
         log.info("service started", **self.describe())
