@@ -68,6 +68,7 @@ class Report:
         edges: (SLO, metric, edge used) of histograms without a bucket edge at the SLO's bound.
         first: Unix seconds of the first arrival, 0 without any.
         last: of the last.
+        absences: alerts of missing traffic by start, each with its end.
     """
 
     alerts: list[Alert] = field(default_factory=list)
@@ -79,6 +80,7 @@ class Report:
     edges: list[tuple[str, str, float]] = field(default_factory=list)
     first: float = 0.0
     last: float = 0.0
+    absences: list[Alert] = field(default_factory=list)
 
 
 def backtest(
@@ -122,6 +124,7 @@ def run(objectives: Iterable[Objective], recorded: Iterable[Recorded]) -> Report
             lambda *what: report.refused.append(what),
             lambda reason, count: report.apart.update({reason: count}),
             lambda *what: report.edges.append(what),
+            admitted=plan.admitted,
         )
 
     source = _Recording(_arrivals(recorded, report))
@@ -213,7 +216,13 @@ class _Collector(DynamicSink[tuple[str, Decision]]):
     def take(self, decision: Decision) -> None:
         self.last[decision.shard] = decision
         for alert in (*decision.alerts, *decision.ended):
-            identity = (alert.series, alert.severity, alert.consumed, alert.starts_at)
+            identity = (
+                alert.series,
+                alert.kind,
+                alert.severity,
+                alert.consumed,
+                alert.starts_at,
+            )
             first = self.alerts.setdefault(identity, alert)
             self.alerts[identity] = replace(
                 first,
@@ -221,6 +230,7 @@ class _Collector(DynamicSink[tuple[str, Decision]]):
                 slices=alert.slices or first.slices,
                 errors=alert.errors or first.errors,
                 trace_ids=alert.trace_ids or first.trace_ids,
+                silence=alert.silence,
             )
 
     def into(self, report: Report, plan: Plan) -> None:
@@ -232,6 +242,7 @@ class _Collector(DynamicSink[tuple[str, Decision]]):
         alerts = sorted(self.alerts.values(), key=order)
         report.alerts = [alert for alert in alerts if alert.kind == "burn"]
         report.budget_events = [alert for alert in alerts if alert.kind == "budget"]
+        report.absences = [alert for alert in alerts if alert.kind == "absent"]
         seen = set()
         for decision in self.last.values():
             for key, (bad, total) in zip(decision.series, decision.period.tolist(), strict=True):

@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from importlib.metadata import version
 from types import FrameType
@@ -33,6 +34,8 @@ from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from engine import tracing
 from engine.board import Board
+from engine.book import missing
+from engine.cardinality import Cardinality
 from engine.limits import Limits
 from engine.log import configure, log
 from engine.measure import Measurer, warm_up
@@ -40,6 +43,7 @@ from engine.metrics import EngineMetrics
 from engine.publish import Publish, Take
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.slo_files import load_paths
+from engine.sources import Sources
 from engine.spans import is_cached
 from engine.spool import Spool, SpoolUnavailable
 from engine.spool_source import SpoolSource
@@ -94,7 +98,10 @@ class Engine:
         self.vitals = Vitals(self.metrics, self.board, settings.data_dir, self._clock)
         self.metrics.watch_flow(self._clock, self._too_late, self.vitals.now)
         self.metrics.snapshot_interval.set(settings.snapshot_seconds)
+        self.metrics.watch_points(self._points)
         self.watch = LiveWatch(self.metrics, self.vitals.now)
+        self.sources = Sources(self.metrics, self._objectives, settings.stale_after)
+        self.cardinality = Cardinality(self.metrics, self._objectives, self.plan.limit)
         self.spool: Spool | None = None
         self.service: Service | None = None
         self.supervisor = Supervisor(
@@ -291,6 +298,7 @@ class Engine:
             series_limit=settings.series_limit,
             stale_after=settings.stale_after,
             skew=settings.skew,
+            missing=missing(settings.data_dir / "alerts.json"),
         )
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -325,10 +333,12 @@ class Engine:
             raise StartError(str(error)) from error
 
     def _publisher(self) -> Take:
-        return self.board.publish if self.on_decision is None else self._publish_and_tell
+        return self._publish
 
-    def _publish_and_tell(self, decision: Decision) -> None:
+    def _publish(self, decision: Decision) -> None:
         self.board.publish(decision)
+        self.sources.take(decision)
+        self.cardinality.take(decision)
         if self.on_decision is not None:
             self.on_decision(decision)
 
@@ -351,6 +361,7 @@ class Engine:
                     alertmanager_access=self.closing.alertmanager,
                     limits=Limits(connections=self.settings.max_connections),
                     keep_content=self.settings.keep_content,
+                    watchdog=self.settings.watchdog,
                 )
             )
         except ServiceError as error:
@@ -363,6 +374,14 @@ class Engine:
 
     def _too_late(self) -> int:
         return sum(decision.too_late for decision in self.board.snapshot().decisions)
+
+    def _objectives(self) -> Mapping[str, Objective]:
+        return self.board.objectives
+
+    def _points(self) -> tuple[Counter[str], int]:
+        decisions = self.board.snapshot().decisions
+        counts = sum((Counter(decision.points) for decision in decisions), Counter[str]())
+        return counts, sum(decision.streams for decision in decisions)
 
     def _undecodable(self, which: str, reason: str) -> None:
         self.metrics.undecodable.labels(which).inc()
@@ -385,6 +404,8 @@ class Engine:
             lambda reason, count: self.metrics.apart.labels(reason).inc(count),
             _warn_of_edge,
             self.watch.measured,
+            self.metrics.overflowed_points.inc,
+            plan.admitted,
         )
         return Guarded(measurer, self._set_aside)
 

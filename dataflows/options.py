@@ -339,4 +339,11 @@ _OPTIONS = (
         envvar="BURNLINE_LOG_FORMAT",
         help="How: auto writes text on a terminal, JSON elsewhere.",
     ),
+    click.option(
+        "--watchdog/--no-watchdog",
+        default=_default.watchdog,
+        show_default=True,
+        envvar="BURNLINE_WATCHDOG",
+        help="Send the alert Watchdog all the time, for a dead-man's switch.",
+    ),
 )

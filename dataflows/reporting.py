@@ -56,6 +56,7 @@ def as_json(report: Report, objectives: dict[str, Objective]) -> Json:
             }
             for alert in report.budget_events
         ],
+        "absences": [_absence(alert, objectives) for alert in report.absences],
         "requests": report.requests,
         "refused": len(report.refused),
         "apart": report.apart,
@@ -89,6 +90,19 @@ def _alert(alert: Alert, objectives: dict[str, Objective]) -> Json:
     }
 
 
+def _absence(alert: Alert, objectives: dict[str, Objective]) -> Json:
+    objective = objectives[alert.series.objective]
+    silence = alert.silence
+    return {
+        "slo": objective.name,
+        "service": objective.service,
+        "severity": alert.severity,
+        "absent_since": rfc3339(silence.since if silence else None),
+        "starts_at": rfc3339(alert.starts_at),
+        "ends_at": rfc3339(alert.ends_at),
+    }
+
+
 def _slice(found: SliceCount) -> Json:
     return {
         "values": dict(found.values),
@@ -114,9 +128,12 @@ def print_report(report: Report, objectives: dict[str, Objective], console: Cons
     for slo, metric, edge in report.edges:
         told = f"{slo}: {metric} has no bucket edge at the bound; {edge:g} was used"
         console.print(told, style="yellow", markup=False, soft_wrap=True)
-    console.print("\n[bold]Alerts[/]" if report.alerts else "\n[bold]No alerts[/]")
+    silent = not (report.alerts or report.absences)
+    console.print("\n[bold]No alerts[/]" if silent else "\n[bold]Alerts[/]")
     for alert in report.alerts:
         console.print(_alert_text(alert, objectives[alert.series.objective]), soft_wrap=True)
+    for alert in report.absences:
+        console.print(_absence_text(alert, objectives[alert.series.objective]), soft_wrap=True)
     for alert in report.budget_events:
         objective = objectives[alert.series.objective]
         console.print(
@@ -130,11 +147,14 @@ def print_report(report: Report, objectives: dict[str, Objective], console: Cons
     console.print(_objective_table(report, objectives))
 
 
+def _absence_text(alert: Alert, objective: Objective) -> Text:
+    since = f"no traffic since {_moment(alert.silence.since)}" if alert.silence else "no traffic"
+    return _marked(alert, [_lasted(alert, objective), since])
+
+
 def _alert_text(alert: Alert, objective: Objective) -> Text:
-    style = "bold red" if alert.severity == "page" else "bold yellow"
-    until = "still firing" if alert.ends_at is None else f"to {_moment(alert.ends_at)}"
     lines = [
-        f"{_name(alert, objective)}: {_moment(alert.starts_at)} {until}",
+        _lasted(alert, objective),
         (
             f"{format_duration(alert.short)}/{format_duration(alert.long)} burned at"
             f" {alert.burn_short:.1f}/{alert.burn_long:.1f}, limit {alert.factor:.4g};"
@@ -143,6 +163,16 @@ def _alert_text(alert: Alert, objective: Objective) -> Text:
     ]
     if alert.slices:
         lines.append(f"burning: {slice_text(alert.slices[0])}")
+    return _marked(alert, lines)
+
+
+def _lasted(alert: Alert, objective: Objective) -> str:
+    until = "still firing" if alert.ends_at is None else f"to {_moment(alert.ends_at)}"
+    return f"{_name(alert, objective)}: {_moment(alert.starts_at)} {until}"
+
+
+def _marked(alert: Alert, lines: list[str]) -> Text:
+    style = "bold red" if alert.severity == "page" else "bold yellow"
     indent = "\n        "
     return Text.assemble((f"{alert.severity:<8}", style), indent.join(lines))
 

@@ -44,6 +44,7 @@ class Settings:
         traces_ratio: share of payloads and batches that have spans.
         log_level: the lowest level that is logged: `debug`, `info`, `warning` or `error`.
         log_format: `json`, `text`, or `auto`: text on a terminal.
+        watchdog: whether an alert says all the time that the engine decides.
     """
 
     slos: tuple[Path, ...]
@@ -79,3 +80,4 @@ class Settings:
     traces_ratio: float = 0.01
     log_level: str = "info"
     log_format: str = "auto"
+    watchdog: bool = True

@@ -36,6 +36,8 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
             plan.shard_limit,
             plan.stale_after,
             plan.watched_since,
+            plan.shards,
+            plan.admitted,
         )
         if resume is not None:
             self.intake.restore(pickle.loads(resume))  # noqa: S301  our own recovery store
@@ -92,7 +94,7 @@ class DecideStep(StatefulBatchLogic[Update, Decision, bytes]):
     def __init__(self, plan: Plan, watch: Watch, resume: bytes | None) -> None:
         self.watch = watch
         state = None if resume is None else pickle.loads(resume)  # noqa: S301  our own recovery store
-        self.decider = Decider(plan.by_id, plan.windows, plan.stale_after, state)
+        self.decider = Decider(plan.by_id, plan.windows, plan.stale_after, state, plan.missing)
 
     def on_batch(self, values: list[Update]) -> tuple[Iterable[Decision], bool]:
         """Decide on what is complete."""

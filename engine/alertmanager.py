@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 import orjson
@@ -19,17 +20,20 @@ from tenacity.wait import wait_exponential_jitter
 from yarl import URL
 
 from engine import tracing
+from engine import watchdog as watchdog_module
 from engine._outbox import Item, Outbox, Progress, payload
 from engine.board import Board, Change
 from engine.credentials import Outgoing
 from engine.log import log
 from engine.metrics import EngineMetrics
 from engine.shown import Labels, Shown
+from engine.watchdog import Watchdog
 
 BATCH = 64
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 FIRST_RETRY, LONGEST_RETRY = 0.2, 15.0
 Due = list[tuple[Labels, Item]]
+Posted = dict[str, Any]
 
 
 class _Unreachable(Exception):  # noqa: N818 - a state of the replica
@@ -93,6 +97,7 @@ class Sender:
         external_url: the engine's own address for people, the alerts' `generatorURL`.
         access: token and TLS for every replica; a replica whose URL has credentials gets those
             and no token.
+        watchdog: sent every minute by itself; None for none.
 
     Raises:
         ValueError: a URL is none.
@@ -105,12 +110,14 @@ class Sender:
         metrics: EngineMetrics,
         external_url: str = "",
         access: Outgoing | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.replicas = [Replica(url) for url in urls]
         self.board = board
         self.metrics = metrics
         self.external_url = external_url
         self.access = access or Outgoing()
+        self.watchdog = watchdog
         self.outbox = Outbox()
         for replica in self.replicas:  # so that the first of each is seen by `increase`
             metrics.refused_alerts.labels(replica.name)
@@ -132,6 +139,9 @@ class Sender:
         )
         self._refresh()
         self._tasks = [asyncio.create_task(self._keep(replica)) for replica in self.replicas]
+        if self.watchdog is not None:
+            beats = (self._beat(replica, self.watchdog) for replica in self.replicas)
+            self._tasks += map(asyncio.create_task, beats)
 
     async def stop(self, grace: float = 2.0) -> None:
         """Send what is due, within the grace, and stop; alerts that fire are left firing."""
@@ -165,13 +175,30 @@ class Sender:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(_Unreachable),
                 wait=wait_exponential_jitter(multiplier=FIRST_RETRY, max=LONGEST_RETRY, jitter=0.2),
-                before_sleep=lambda state: self._down(replica, state),
+                before_sleep=lambda state: self._down(replica, _error(state)),
             ):
                 with attempt:
                     self._refresh()
                     await self._send_due(replica)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(replica.wake.wait(), replica.progress.wait(time.monotonic()))
+
+    async def _beat(self, replica: Replica, watchdog: Watchdog) -> None:
+        """Send the Watchdog, as long as it fires; nothing is sent in its stead when it does not."""
+        while True:
+            posted = watchdog.payload()
+            wait = watchdog_module.LOOK_SECONDS
+            if posted is not None:
+                try:
+                    status, text = await self._post(replica, [posted])
+                    if status == HTTPStatus.OK:
+                        self._count(replica, "ok")
+                        wait = watchdog_module.BEAT_SECONDS
+                    else:
+                        self._down(replica, _Unreachable(f"it answered {status}: {text}"))
+                except _Unreachable as error:
+                    self._down(replica, error)
+            await asyncio.sleep(wait)
 
     async def _send_due(self, replica: Replica) -> None:
         due = replica.progress.due(self.outbox, time.monotonic())
@@ -185,7 +212,10 @@ class Sender:
             log.warning("alerts not sent at the end", replica=replica.name, error=str(error))
 
     async def _send(self, replica: Replica, batch: Due) -> None:
-        status, text = await self._post(replica, batch)
+        now = time.time()
+        status, text = await self._post(
+            replica, [payload(item.shown, now, self.external_url) for _, item in batch]
+        )
         if status == HTTPStatus.OK:
             self._count(replica, "ok")
             replica.progress.accept(batch, self.outbox, time.monotonic())
@@ -208,23 +238,22 @@ class Sender:
         else:
             raise _Unreachable(f"it answered {status}: {text}")
 
-    async def _post(self, replica: Replica, batch: Due) -> tuple[int, str]:
+    async def _post(self, replica: Replica, posted: Sequence[Posted]) -> tuple[int, str]:
         if self._session is None:
             raise _Unreachable("the sender is not started")
         with tracing.span(
-            "send alerts", SpanKind.CLIENT, replica=replica.name, alerts=len(batch)
+            "send alerts", SpanKind.CLIENT, replica=replica.name, alerts=len(posted)
         ) as span:
-            status, text = await self._request(self._session, replica, batch)
+            status, text = await self._request(self._session, replica, posted)
             span.set_attribute("http.response.status_code", status)
             if status != HTTPStatus.OK:
                 tracing.failed(span, str(status))
             return status, text
 
     async def _request(
-        self, session: aiohttp.ClientSession, replica: Replica, batch: Due
+        self, session: aiohttp.ClientSession, replica: Replica, posted: Sequence[Posted]
     ) -> tuple[int, str]:
-        now = time.time()
-        body = orjson.dumps([payload(item.shown, now, self.external_url) for _, item in batch])
+        body = orjson.dumps(posted)
         try:
             async with session.post(
                 replica.endpoint,
@@ -245,9 +274,8 @@ class Sender:
             log.info("Alertmanager is reached again", replica=replica.name)
         replica.up = outcome != "failed"
 
-    def _down(self, replica: Replica, state: RetryCallState) -> None:
+    def _down(self, replica: Replica, error: BaseException | None) -> None:
         if replica.up is not False:  # once, not at each try
-            error = state.outcome.exception() if state.outcome else None
             log.warning(
                 "Alertmanager takes no alerts; trying on", replica=replica.name, error=str(error)
             )
@@ -258,6 +286,10 @@ class Sender:
         if not self.replicas:
             return "no Alertmanager is configured: alerts go to the log and /metrics"
         return f"alerts go to {', '.join(replica.name for replica in self.replicas)}"
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 def _hand_over(

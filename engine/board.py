@@ -42,6 +42,7 @@ class Identity(NamedTuple):
     group: tuple[str, ...] | None
     severity: str
     consumed: float
+    kind: str
 
 
 class Change(NamedTuple):
@@ -93,9 +94,9 @@ Listener = Callable[[Change], None]
 
 def identity(alert: Alert) -> Identity:
     """The identity of an alert in decisions."""
-    return Identity(
-        alert.series.objective, alert.series.group, alert.severity, alert.consumed or 0.0
-    )
+    series = alert.series
+    level = alert.consumed or 0.0
+    return Identity(series.objective, series.group, alert.severity, level, alert.kind)
 
 
 class Board:

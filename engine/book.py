@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from engine.log import log
-from slo.decision import Alert, SeriesKey, SliceCount
+from slo.decision import Alert, SeriesKey, Silence, SliceCount
 
 _VERSION = 1
 
@@ -37,6 +37,11 @@ def read_book(path: Path) -> list[Entry]:
             "the book of firing alerts is unreadable; set aside", path=str(aside), error=str(error)
         )
         return []
+
+
+def missing(path: Path) -> tuple[Alert, ...]:
+    """A book's alerts of missing traffic, which end only when an event is counted."""
+    return tuple(entry.alert for entry in read_book(path) if entry.alert.kind == "absent")
 
 
 def write_book(path: Path, entries: Iterable[Entry]) -> None:
@@ -74,10 +79,13 @@ def _alert(data: dict[str, Any]) -> Alert:
         SliceCount(tuple((name, value) for name, value in values), bad, total, lift)
         for values, bad, total, lift in data["slices"]
     )
+    # Books of before there was `absent` have none.
+    silence = data.get("silence")
     fields = data | {
         "series": SeriesKey(objective, None if group is None else tuple(group), generation),
         "slices": slices,
         "errors": tuple((kind, count) for kind, count in data["errors"]),
         "trace_ids": tuple(data["trace_ids"]),
+        "silence": None if silence is None else Silence(*silence),
     }
     return Alert(**fields)

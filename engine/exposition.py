@@ -38,9 +38,21 @@ class Exposition:
         self._fixed: dict[bool, str] = {}
 
     def render(
-        self, snapshot: Snapshot, alerts: Sequence[Shown], *, openmetrics: bool = False
+        self,
+        snapshot: Snapshot,
+        alerts: Sequence[Shown],
+        *,
+        openmetrics: bool = False,
+        always: Sequence[Mapping[str, str]] = (),
     ) -> bytes:
-        """The series of all objectives, in their order, UTF-8; in OpenMetrics without the final `# EOF`."""
+        """The series of all objectives, in their order, UTF-8; in OpenMetrics without the final `# EOF`.
+
+        Args:
+            snapshot: what the shards last decided, and under which objectives.
+            alerts: those that fire.
+            openmetrics: the format, instead of the text format.
+            always: labels of further alerts, of no objective.
+        """
         decisions = snapshot.decisions
         fixed, layout = self._texts(snapshot, openmetrics=openmetrics)
         pieces = [fixed]
@@ -51,6 +63,7 @@ class Exposition:
             oldest = min(d.clock for d in decisions)
             pieces.append(render_fixed(metrics.DECIDED, [({}, oldest)], openmetrics=openmetrics))
         firing = [(dict(shown.labels) | {"alertstate": "firing"}, 1.0) for shown in alerts]
+        firing += [({**labels, "alertstate": "firing"}, 1.0) for labels in always]
         pieces.append(render_fixed(metrics.ALERTS, firing, openmetrics=openmetrics))
         return "".join(pieces).encode()
 

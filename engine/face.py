@@ -13,6 +13,7 @@ from engine.board import Board
 from engine.exposition import Exposition, content_type, page
 from engine.guard import CHALLENGE, Guard
 from engine.metrics import EngineMetrics
+from engine.watchdog import Watchdog
 
 GZIP_LEVEL = 1
 _INDEX = """<!doctype html>
@@ -35,6 +36,7 @@ class Face:
         unready: what keeps the process from being ready, besides the flow; empty for nothing.
         ready_within: seconds within which the flow must have decided.
         guard: turns strangers away.
+        watchdog: shown among the alerts while it fires.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Face:
         unready: Callable[[], str],
         ready_within: float,
         guard: Guard,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.board = board
         self.metrics = metrics
@@ -52,6 +55,7 @@ class Face:
         self.unready = unready
         self.ready_within = ready_within
         self.guard = guard
+        self.watchdog = watchdog
         self.exposition = Exposition()
 
     def make_app(self) -> web.Application:
@@ -95,9 +99,13 @@ class Face:
 
     def _render(self, openmetrics: bool, zipped: bool) -> bytes:  # noqa: FBT001 - an executor passes positions
         began = time.perf_counter()
+        always = [self.watchdog.labels] if self.watchdog and self.watchdog.fires() else []
         with tracing.span("scrape") as span:
             text = self.exposition.render(
-                self.board.snapshot(), self.board.active_alerts(), openmetrics=openmetrics
+                self.board.snapshot(),
+                self.board.active_alerts(),
+                openmetrics=openmetrics,
+                always=always,
             )
             body = page(text, self.metrics.registry, openmetrics=openmetrics)
             body = gzip.compress(body, GZIP_LEVEL) if zipped else body

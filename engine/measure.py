@@ -4,22 +4,25 @@ One `Measurer` a worker. A batch of spans becomes columns, selectors become mask
 of equal group and explanation values, and only counts by (series, bucket) leave for the shards.
 """
 
-import zlib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import _grouping, content, spans
 from engine._grouping import count, group_rows
+from engine._places import Places
 from engine.arrivals import Arrivals
 from engine.points import PointReader
 from engine.spans import Reader, Refused
+from slo.admitted import Admitted
 from slo.columns import Field, Kind, SpanBatch
 from slo.decision import SeriesKey
+from slo.explain import merged_values, named_dimensions
 from slo.increments import Point
 from slo.masks import fields, mask
 from slo.messages import Deposit, Tally
@@ -30,8 +33,6 @@ from slo.windows import GRANULARITIES, Entries
 BUCKET = GRANULARITIES[0]
 # Above so many cells a dense table of (class, bucket) costs more than sorting the rows.
 DENSE_CELLS = 400_000
-TRACE_IDS_PER_CLASS = 2
-REMEMBERED_KEYS = 200_000
 # An exponential histogram hardly ever has an edge at the bound; one this near it is not worth a word.
 NEAR_EDGE = 0.95
 # Characters of a group's or slice's value that are kept: they stand in every label and snapshot.
@@ -41,6 +42,7 @@ LATEST_NS = 2**64 - 1
 AGES = (30, 300, 3600, 86400)
 AGE_NAMES = ("30s", "5m", "1h", "1d", "more")
 
+T = TypeVar("T", bound=Hashable)
 Report = Callable[[str, str], None]
 Apart = Callable[[str, int], None]
 Edge = Callable[[str, str, float], None]
@@ -78,16 +80,6 @@ class Measured:
         placed = time_ns + self.ahead_ns
         self.skewed += placed > self.clock_ns
         self.place("metrics", placed // 10**9, 1)
-
-
-def shard_of(key: SeriesKey, shards: int) -> str:
-    """The virtual shard of a series: the same on every machine, for ever.
-
-    >>> shard_of(SeriesKey("chat-availability", ("m1",)), 64)
-    '53'
-    """
-    text = "\x00".join((key.objective, key.generation, *(key.group or ("",))))
-    return str(zlib.crc32(text.encode()) % shards)
 
 
 @dataclass(slots=True)
@@ -128,6 +120,8 @@ class Measurer:
         edge: told once (objective, metric, edge) where a histogram is split at a bucket edge well
             below the objective's bound, because it has none there.
         measured: told what each batch of arrivals held.
+        overflowed: told how many metric points came without attributes, as their writer had too many.
+        admitted: see `slo.plan.Plan`.
     """
 
     def __init__(
@@ -139,6 +133,8 @@ class Measurer:
         apart: Apart = lambda _reason, _count: None,
         edge: Edge = lambda _objective, _metric, _edge: None,
         measured: Callable[[Measured], None] = lambda _measured: None,
+        overflowed: Callable[[int], None] = lambda _points: None,
+        admitted: Admitted | None = None,
     ) -> None:
         self.shards = [str(n) for n in range(shards)]
         self.skew_ns = int(skew * 1e9)
@@ -156,7 +152,9 @@ class Measurer:
         self._bounds = {o.id: o.sli.above for o in objectives if isinstance(o.sli, HistogramSli)}
         self._edges: set[tuple[str, str]] = set()
         self._points = PointReader(metric_objectives) if metric_objectives else None
-        self._known: dict[SeriesKey, str] = {}
+        self._places = Places(shards, admitted or Admitted())
+        self.overflowed = overflowed
+        self._overflowed = 0
 
     def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit]]:
         """One deposit for each shard that something arrived for; for all on a tick."""
@@ -173,6 +171,8 @@ class Measurer:
             # Points keep the time that their writer gave them: increments compare it.
             limit_ns -= arrivals.ahead_ns
             self._gather_points(self._points, arrivals.metrics, limit_ns, gathered)
+            self.overflowed(self._points.overflowed - self._overflowed)
+            self._overflowed = self._points.overflowed
         self.measured(self._found)
         touched: Iterable[str] = self.shards if arrivals.tick else gathered
         return [(shard, _deposit(shard, arrivals, gathered.get(shard))) for shard in touched]
@@ -235,52 +235,50 @@ class Measurer:
         self,
         objective: "_SpanObjective",
         grouped: _Classes,
-        found: Iterator[tuple[int, int, int, int]],
+        found: "_Cells",
         buckets: NDArray[np.int64],
         examples: Mapping[int, list[str]],
         gathered: dict[str, _Shard],
     ) -> None:
         width = len(objective.by)
         generation = self._generations[objective.id]
-        sums: dict[tuple[tuple[str, ...], int], list[int]] = {}
-        tallies: dict[int, list[int]] = {}
-        overall: dict[int, list[int]] = {}
-        for class_, bucket, bad, total in found:
-            for cell in (
-                sums.setdefault((grouped.values[class_][:width], bucket), [0, 0]),
-                tallies.setdefault(class_, [0, 0]),
-                overall.setdefault(bucket, [0, 0]),
-            ):
-                cell[0] += bad
-                cell[1] += total
+        classes, cells = np.unique(found.classes, return_inverse=True)
+        values = [grouped.values[class_] for class_ in classes.tolist()]
+        places = _Numbered(
+            self._places.of(SeriesKey(objective.id, one[:width], generation)) for one in values
+        )
+        seconds = (buckets * BUCKET).tolist()
+        sums = _added(places.ids[cells] * len(buckets) + found.buckets, found.counts)
+        for cell, bad, total in sums:
+            number, bucket = divmod(cell, len(buckets))
+            place = places.distinct[number]
+            _shard(place.shard, gathered).add(place.key, seconds[bucket], bad, total)
+        overall = {
+            bucket: (bad, total) for bucket, bad, total in _added(found.buckets, found.counts)
+        }
         for bucket, (_, total) in overall.items():
-            self._found.place("traces", int(buckets[bucket]) * BUCKET, total)
-        for (group, bucket), (bad, total) in sums.items():
-            key = SeriesKey(objective.id, group, generation)
-            time = int(buckets[bucket]) * BUCKET
-            self._shard(key, gathered).add(key, time, bad, total)
+            self._found.place("traces", seconds[bucket], total)
         if width:
-            key = SeriesKey(objective.id, None, generation)
-            shard = self._shard(key, gathered)
+            whole = self._places.of(SeriesKey(objective.id, None, generation))
+            shard = _shard(whole.shard, gathered)
             for bucket, (bad, total) in overall.items():
-                shard.add(key, int(buckets[bucket]) * BUCKET, bad, total)
+                shard.add(whole.key, seconds[bucket], bad, total)
         if objective.explain:
-            for class_, (bad, total) in tallies.items():
-                values = grouped.values[class_]
-                key = SeriesKey(objective.id, values[:width], generation)
-                tally = Tally(key, values[width:], bad, total, tuple(examples.get(class_, ())))
-                self._shard(key, gathered).tallies.append(tally)
-
-    def _shard(self, key: SeriesKey, gathered: dict[str, _Shard]) -> _Shard:
-        shard = self._known.get(key)
-        if shard is None:
-            if len(self._known) >= REMEMBERED_KEYS:
-                self._known.clear()
-            shard = self._known[key] = shard_of(key, len(self.shards))
-        found = gathered.get(shard)
-        if found is None:
-            found = gathered[shard] = _Shard()
-        return found
+            named = objective.named
+            told = _Numbered(
+                (place, merged_values(one[width:], named) if place.shared else one[width:])
+                for place, one in zip(places.all(), values, strict=True)
+            )
+            traces = {
+                told.ids[at]: examples[class_]
+                for at, class_ in enumerate(classes.tolist())
+                if class_ in examples
+            }
+            for number, bad, total in _added(told.ids[cells], found.counts):
+                place, explained = told.distinct[number]
+                ids = tuple(traces.get(number, ()))
+                tally = Tally(place.key, explained, bad, total, ids)
+                _shard(place.shard, gathered).tallies.append(tally)
 
     def _gather_points(
         self,
@@ -304,7 +302,7 @@ class Measurer:
                 self._found.point(point.time_ns)
                 # All points of an objective go to one shard: increments need to see them all.
                 key = SeriesKey(point.objective, None, self._generations[point.objective])
-                self._shard(key, gathered).points.append(point)
+                _shard(self._places.of(key).shard, gathered).points.append(point)
         for reason, ignored in (reader.ignored - self._ignored).items():
             self.apart(reason, ignored)
         self._ignored = reader.ignored.copy()
@@ -333,6 +331,7 @@ class _SpanObjective:
         self.sli = objective.sli
         self.by = objective.by
         self.explain = objective.explain
+        self.named = named_dimensions(objective)
         self.columns = objective.by + objective.explain
         filters = (self.sli.total, self.sli.bad, self.sli.good)
         self.fields = set(self.columns).union(*(fields(f) for f in filters if f is not None))
@@ -376,20 +375,36 @@ def _classify(batch: SpanBatch, columns: tuple[Field, ...]) -> _Classes:
 
 def _texts(kinds: NDArray[np.uint8], bits: NDArray[np.int64], strings: Sequence[str]) -> list[str]:
     """Values as label text, cut to a length; absent and uncomparable ones are empty."""
+    if not kinds.any():
+        return [""] * len(kinds)
     floats = bits.view(np.float64)
     texts = []
-    for i, kind in enumerate(kinds.tolist()):
+    for i, (kind, value) in enumerate(zip(kinds.tolist(), bits.tolist(), strict=True)):
         if kind == Kind.STRING:
-            texts.append(strings[bits[i]][:LONGEST_VALUE])
+            texts.append(strings[value][:LONGEST_VALUE])
         elif kind == Kind.INT:
-            texts.append(str(bits[i]))
+            texts.append(str(value))
         elif kind == Kind.FLOAT:
             texts.append(repr(float(floats[i])))
         elif kind == Kind.BOOL:
-            texts.append("true" if bits[i] else "false")
+            texts.append("true" if value else "false")
         else:
             texts.append("")
     return texts
+
+
+class _Cells(NamedTuple):
+    """Events by class and bucket; parallel arrays of the cells that have any.
+
+    Attributes:
+        classes: the row classes.
+        buckets: numbers of buckets.
+        counts: `int64[n, 2]`, (bad, total).
+    """
+
+    classes: NDArray[np.int64]
+    buckets: NDArray[np.int64]
+    counts: NDArray[np.int64]
 
 
 def _count(
@@ -398,21 +413,51 @@ def _count(
     n_buckets: int,
     total: NDArray[np.bool_],
     bad: NDArray[np.bool_],
-) -> Iterator[tuple[int, int, int, int]]:
-    """(class, bucket, bad, total) of every cell with events."""
+) -> _Cells:
+    """Count rows by class and bucket."""
     n_classes = len(grouped.values)
     if n_classes * n_buckets <= DENSE_CELLS:
         counts = count(grouped.ids, buckets, total, bad, n_classes, n_buckets)
         at = np.nonzero(counts[:, :, 1])
-        cells = counts[at]
-        columns = (at[0], at[1], cells[:, 0], cells[:, 1])
-    else:
-        combined = (grouped.ids * n_buckets + buckets)[total]
-        distinct, ids = np.unique(combined, return_inverse=True)
-        totals = np.bincount(ids, minlength=len(distinct))
-        bads = np.bincount(ids[bad[total]], minlength=len(distinct))
-        columns = (*np.divmod(distinct, n_buckets), bads, totals)
-    return zip(*(column.tolist() for column in columns), strict=True)
+        return _Cells(at[0], at[1], counts[at])
+    combined = (grouped.ids * n_buckets + buckets)[total]
+    distinct, ids = np.unique(combined, return_inverse=True)
+    totals = np.bincount(ids, minlength=len(distinct))
+    bads = np.bincount(ids[bad[total]], minlength=len(distinct))
+    return _Cells(*np.divmod(distinct, n_buckets), np.stack([bads, totals], axis=1))
+
+
+class _Numbered(Generic[T]):
+    """Things, each distinct one with a number.
+
+    Attributes:
+        ids: the number of each.
+        distinct: by number.
+    """
+
+    def __init__(self, things: Iterable[T]) -> None:
+        numbers: dict[T, int] = {}
+        self.ids = np.array([numbers.setdefault(each, len(numbers)) for each in things], np.int64)
+        self.distinct = list(numbers)
+
+    def all(self) -> Iterator[T]:
+        """Each, as they came."""
+        return (self.distinct[number] for number in self.ids.tolist())
+
+
+def _added(ids: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+    """(id, bad, total) of each distinct id."""
+    distinct, at = np.unique(ids, return_inverse=True)
+    sums = np.zeros((len(distinct), 2), np.int64)
+    np.add.at(sums, at, counts)
+    return zip(distinct.tolist(), *sums.T.tolist(), strict=True)
+
+
+def _shard(name: str, gathered: dict[str, _Shard]) -> _Shard:
+    found = gathered.get(name)
+    if found is None:
+        found = gathered[name] = _Shard()
+    return found
 
 
 def _examples(

@@ -7,7 +7,7 @@ counters and gauges, kept by the official client.
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -129,6 +129,31 @@ def _free(directory: Path) -> float:
         return float(disk_usage(directory).free)
     except OSError:
         return math.nan
+
+
+class _Points(Collector):
+    """What the shards keep of metric points, through restarts."""
+
+    def __init__(self, read: Callable[[], tuple[Mapping[str, int], int]]) -> None:
+        self.read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Two families."""
+        counts, streams = self.read()
+        family = CounterMetricFamily(
+            "burnline_metric_points_apart",
+            "Selected metric points that made no plain increment: first, reset, duplicate, late; "
+            "evicted are streams forgotten for want of room.",
+            labels=("event",),
+        )
+        for event in ("first", "reset", "duplicate", "late", "evicted"):
+            family.add_metric((event,), counts.get(event, 0))
+        yield family
+        yield GaugeMetricFamily(
+            "burnline_metric_streams",
+            "Metric streams whose last points are kept; 100,000 a shard at most.",
+            value=streams,
+        )
 
 
 class EngineMetrics:
@@ -275,6 +300,35 @@ class EngineMetrics:
             ("signal",),
         )
         self._add_work()
+        self.source_silent = self._gauge(
+            "burnline_source_silent",
+            "1 while a source that an SLO reads is silent: its alerts neither fire nor end.",
+            ("signal",),
+        )
+        self.source_arrival = self._gauge(
+            "burnline_source_last_arrival_timestamp_seconds",
+            "When the newest payload of a source that an SLO reads came, Unix time; 0 before the first.",
+            ("signal",),
+        )
+        sloth = ("sloth_id", "sloth_service", "sloth_slo")
+        self.slo_series = self._gauge(
+            "burnline_slo_series", "Groups of an SLO that have a series of their own.", sloth
+        )
+        self.slo_series_limit = self._gauge(
+            "burnline_slo_series_limit",
+            "Series an SLO may have, with room for an uneven spread over the shards.",
+            sloth,
+        )
+        self.slo_overflowing = self._gauge(
+            "burnline_slo_overflowing",
+            "1 where an SLO came to its limit of series: further groups share an overflow series.",
+            sloth,
+        )
+        self.overflowed_points = self._counter(
+            "burnline_overflowed_points",
+            "Selected metric points without attributes, as their writer had too many series; counted.",
+            (),
+        )
 
     def _add_work(self) -> None:
         """What the engine's work takes, and what it works on."""
@@ -378,6 +432,14 @@ class EngineMetrics:
         failures = self.credentials_failures.labels(what)
         if not good:
             failures.inc()
+
+    def watch_points(self, read: Callable[[], tuple[Mapping[str, int], int]]) -> None:
+        """Show what happens to metric points, read at each scrape.
+
+        Args:
+            read: how often each thing happened so far, and how many streams are kept.
+        """
+        self.registry.register(_Points(read))
 
     def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
         """Show a spool's depth, read at each scrape."""

@@ -28,6 +28,7 @@ from engine.log import log, log_change
 from engine.metrics import EngineMetrics
 from engine.spool import Spool
 from engine.tls import EventLoop, Listener, ServerTls
+from engine.watchdog import Watchdog
 from slo.model import Objective
 
 CHECKERS = 2
@@ -63,6 +64,7 @@ class ServiceConfig:
         alertmanager_access: token and TLS towards every Alertmanager.
         limits: on clients.
         keep_content: store prompts, completions and the like as they come.
+        watchdog: whether an alert says all the time that the engine decides.
     """
 
     board: Board
@@ -83,6 +85,7 @@ class ServiceConfig:
     alertmanager_access: Outgoing = field(default_factory=Outgoing)
     limits: Limits = field(default_factory=Limits)
     keep_content: bool = False
+    watchdog: bool = False
 
 
 class Service:
@@ -102,6 +105,11 @@ class Service:
                 limit=self.limits.connections,
             )
         self.addresses: dict[str, str] = {}
+        self.watchdog = (
+            Watchdog(config.board, config.ready_within, config.external_url)
+            if config.watchdog
+            else None
+        )
         try:
             self.sender = Sender(
                 config.alertmanagers,
@@ -109,6 +117,7 @@ class Service:
                 config.metrics,
                 config.external_url,
                 config.alertmanager_access,
+                self.watchdog,
             )
         except ValueError as error:
             raise ServiceError(f"--alertmanager: {error}") from error
@@ -178,7 +187,13 @@ class Service:
         if config.listen is not None:
             guard = Guard("listen", config.metrics, config.http_token, config.tls, PROBES)
             face = Face(
-                board, config.metrics, self._pages, self._unready, config.ready_within, guard
+                board,
+                config.metrics,
+                self._pages,
+                self._unready,
+                config.ready_within,
+                guard,
+                self.watchdog,
             )
             await self._serve_http("listen", "--http", config.listen, face.make_app())
             warn_if_open(

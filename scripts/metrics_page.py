@@ -64,6 +64,7 @@ def engine_rows() -> list[Row]:
     engine.watch_spool(lambda: (0, 0), 0)
     engine.watch_flow(lambda: 0.0, lambda: 0)
     engine.watch_disk(Path())
+    engine.watch_points(lambda: ({}, 0))
     return [
         _row(family.name, family.type, family.documentation)
         for family in sorted(engine.registry.collect(), key=lambda family: family.name)

@@ -25,6 +25,8 @@ _T = TypeVar("_T")
 
 LONGEST_WINDOW = 3650 * 86400
 LONGEST_SLICE = 3600
+# Shorter ones would be told of every deployment; and time counts as listened to up to a minute's gap.
+SHORTEST_ABSENCE, LONGEST_ABSENCE = 60, 30 * 86400
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 _LABEL = r"[a-zA-Z_][a-zA-Z0-9_]*"
 RESERVED_LABELS = frozenset({"severity", "consumed"})
@@ -189,6 +191,16 @@ def _slice_seconds(value: object) -> int:
     return seconds
 
 
+def _absent_seconds(value: object) -> int:
+    seconds = _duration(value, "15m")
+    if not SHORTEST_ABSENCE <= seconds <= LONGEST_ABSENCE:
+        raise Wrong(
+            f"absent after {value}",
+            f"write {format_duration(SHORTEST_ABSENCE)} to {format_duration(LONGEST_ABSENCE)}",
+        )
+    return seconds
+
+
 def _time_zone(value: object) -> str:
     name = text(value, "Europe/Berlin")
     try:
@@ -284,6 +296,11 @@ SliceLength = Annotated[
     int,
     PlainValidator(_slice_seconds),
     _schema(type="string", pattern=_DURATION_PATTERN, examples=["1m", "5m"]),
+]
+AbsentAfter = Annotated[
+    int,
+    PlainValidator(_absent_seconds),
+    _schema(type="string", pattern=_DURATION_PATTERN, examples=["15m", "2h"]),
 ]
 TimeZone = Annotated[
     str, PlainValidator(_time_zone), _schema(type="string", examples=["Europe/Berlin"])

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slo._pickled import completed
 from slo.decision import Alert, SeriesKey, budget_remaining
 from slo.evidence import evident, exceeds
 from slo.explain import Explanation
@@ -95,7 +96,7 @@ class Alerting:
         generations = {o.id: o.generation for o in objectives.values()}
         # Those of objectives that are gone, or counted otherwise now, are no longer told.
         self._now = tuple(
-            alert
+            completed(alert)
             for alert in self._restored.now
             if generations.get(alert.series.objective) == alert.series.generation
         )

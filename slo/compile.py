@@ -9,6 +9,7 @@ from slo.columns import Field
 from slo.document import Document, Path
 from slo.durations import format_duration
 from slo.model import (
+    Absent,
     CalendarWindow,
     CounterSli,
     HistogramSli,
@@ -23,6 +24,7 @@ from slo.model import (
 from slo.problems import Note, Problem, SelectorError
 from slo.promql import MetricSelector
 from slo.spec import (
+    AbsentForm,
     AlertForm,
     AlertsForm,
     CalendarForm,
@@ -90,6 +92,7 @@ class Compiler:
             alert_annotations={
                 s: dict(a.annotations) for s, a in _severities(alerts) if a.annotations
             },
+            absent=_absent(form),
         )
         tiers = self._tiers(objective, plans, at)
         self._check_labels(objective, at)
@@ -303,6 +306,12 @@ def _window(form: SloForm) -> RollingWindow | CalendarWindow:
     if isinstance(form.window, CalendarForm):
         return CalendarWindow(form.window.calendar, form.window.time_zone)
     return RollingWindow(form.window)
+
+
+def _absent(form: SloForm) -> Absent | None:
+    if isinstance(form.absent, AbsentForm):
+        return Absent(form.absent.after, form.absent.severity)
+    return None if form.absent is None else Absent(form.absent, "page")
 
 
 def _severities(alerts: AlertsForm) -> Iterator[tuple[Severity, AlertForm]]:

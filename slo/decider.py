@@ -12,11 +12,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from slo._pickled import completed
+from slo.absence import Absence, AbsenceState
 from slo.alerting import Alerting, AlertState, Counted
-from slo.decision import Decision, SeriesKey
-from slo.explain import SLOT_SECONDS, Explainer, Explanation
-from slo.messages import Head, Update
+from slo.decision import Alert, Decision, SeriesKey, budget_remaining
+from slo.explain import COMBINATIONS_PER_SHARD, SLOT_SECONDS, Explainer, Explanation
+from slo.messages import Head, Tally, Update
 from slo.model import CalendarWindow, Objective
+from slo.plan import whole
 from slo.windows import Counts
 
 EXPLAIN_EVERY = 5.0
@@ -30,11 +33,13 @@ class DeciderState:
         alerts: what is armed and fires.
         explainers: the last hour's combinations, by series.
         dimensions: what the combinations are made of, by objective.
+        absence: whose traffic is missing.
     """
 
     alerts: AlertState = field(default_factory=AlertState)
     explainers: dict[SeriesKey, Explainer] = field(default_factory=dict)
     dimensions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    absence: AbsenceState = field(default_factory=AbsenceState)
 
 
 class Decider:
@@ -45,6 +50,7 @@ class Decider:
         windows: seconds of the windows of each level.
         stale_after: seconds without arrivals of a signal after which its alerts freeze.
         state: of a snapshot, or None to begin.
+        missing: see `slo.plan.Plan`.
     """
 
     def __init__(
@@ -53,8 +59,9 @@ class Decider:
         windows: Sequence[tuple[int, ...]],
         stale_after: float,
         state: DeciderState | None = None,
+        missing: Sequence[Alert] = (),
     ) -> None:
-        state = state or DeciderState()
+        state = DeciderState() if state is None else completed(state)
         self.objectives = objectives
         self.generations = {o.id: o.generation for o in objectives.values()}
         self.windows = tuple(w for level in windows for w in level)
@@ -65,6 +72,9 @@ class Decider:
         # The newest update of every coarse level; after a restart each tells its sums anew.
         self.current: dict[int, Update] = {}
         self.alerting = Alerting(objectives, self.columns, state.alerts)
+        self.absence = Absence(objectives, state.absence, missing)
+        # Rows, among those decided on, that hold all events of an objective.
+        self.homes: dict[SeriesKey, int] = {}
         # Combinations of other dimensions can't be read as those of today's.
         self.explainers = {
             key: explainer
@@ -73,6 +83,7 @@ class Decider:
             and state.dimensions.get(key.objective) == self.dimensions[key.objective]
         }
         self.tidied = 0.0
+        self.combinations = 0
         self.explained: dict[SeriesKey, tuple[float, Explanation]] = {}
         self.queues: list[deque[Update]] = [deque() for _ in windows]
         self.closed: Counts | None = None
@@ -84,7 +95,12 @@ class Decider:
 
     def state(self) -> DeciderState:
         """What a snapshot keeps; taken between epochs, when no update waits for another."""
-        return DeciderState(self.alerting.state(), dict(self.explainers), dict(self.dimensions))
+        return DeciderState(
+            self.alerting.state(),
+            dict(self.explainers),
+            dict(self.dimensions),
+            self.absence.state(),
+        )
 
     def take(self, update: Update) -> list[Decision]:
         """Take a level's update; decides on all that are complete by it."""
@@ -116,17 +132,19 @@ class Decider:
             raise ValueError("the intake's updates carry a head")
         self._extend(head.keys[self.seen : len(update.sums)])
         self._tidy(update.clock)
-        for tally in head.tallies:
-            if tally.key.group is not None:
-                self.explainers.setdefault(tally.key, Explainer()).add(
-                    update.clock, tally.values, tally.bad, tally.total, tally.trace_ids
-                )
+        self._note(update.clock, head.tallies)
         sums, lifetime = self._sums(update), head.lifetime
         if len(self.alive) < len(sums):
             sums, lifetime = sums[self.alive], lifetime[self.alive]
         counted = Counted(sums, self._period(sums, head))
         frozen = self._frozen(update.clock, head)
         alerts, ended = self.alerting.decide(update.clock, counted, frozen, self._explain)
+        absent, heard = self.absence.decide(
+            update.clock,
+            head.newest,
+            lambda key: self._remaining(key, counted),
+            exact=head.exact,
+        )
         return Decision(
             shard=head.shard,
             clock=update.clock,
@@ -138,10 +156,13 @@ class Decider:
             period=counted.period,
             lifetime=lifetime,
             frozen=frozen,
-            alerts=alerts,
-            ended=ended,
+            alerts=alerts + absent,
+            ended=ended + heard,
             watermark=max(head.watermarks),
             too_late=head.too_late,
+            watermarks=head.watermarks,
+            points=head.points,
+            streams=head.streams,
         )
 
     def _extend(self, keys: Sequence[SeriesKey]) -> None:
@@ -154,6 +175,9 @@ class Decider:
             if self.generations.get(key.objective) == key.generation
         ]
         self.seen += len(keys)
+        for number, (_, key) in enumerate(rows, len(self.keys)):
+            if key == whole(self.objectives[key.objective]):
+                self.homes[key] = number
         fresh = [key for _, key in rows]
         self.alerting.extend(fresh)
         self.alive = np.concatenate([self.alive, np.array([row for row, _ in rows], np.int64)])
@@ -205,6 +229,21 @@ class Decider:
         stale = np.array([clock - mark > self.stale_after for mark in head.watermarks])
         return np.asarray(stale[self.signals])
 
+    def _remaining(self, key: SeriesKey, counted: Counted) -> float:
+        bad, total = counted.period[self.homes[key]].tolist()
+        return budget_remaining(self.objectives[key.objective].target, bad, total)
+
+    def _note(self, clock: float, tallies: Sequence[Tally]) -> None:
+        """Add tallies to the explanations, as long as there is room for more combinations."""
+        for key, values, bad, total, trace_ids in tallies:
+            if key.group is None:
+                continue
+            explainer = self.explainers.get(key)
+            if explainer is None:
+                explainer = self.explainers[key] = Explainer()
+            room = COMBINATIONS_PER_SHARD - self.combinations
+            self.combinations += explainer.add(clock, values, bad, total, trace_ids, room)
+
     def _tidy(self, clock: float) -> None:
         """Forget the combinations of series that had no events for an hour."""
         if clock - self.tidied >= SLOT_SECONDS:
@@ -212,6 +251,7 @@ class Decider:
             for key in [key for key, known in self.explainers.items() if known.is_over(clock)]:
                 del self.explainers[key]
                 self.explained.pop(key, None)
+            self.combinations = sum(map(len, self.explainers.values()))
 
     def _explain(self, key: SeriesKey, clock: float) -> Explanation:
         explainer = self.explainers.get(key)

@@ -4,12 +4,16 @@ A `Decision` is all that a sink gets: `/metrics`, Alertmanager, the terminal and
 report are made from it alone.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+# The value of every label of the series that groups beyond the limit share; OpenTelemetry's name for it.
+OVERFLOW = "otel.metric.overflow"
 
 
 class SeriesKey(NamedTuple):
@@ -41,17 +45,32 @@ class SliceCount(NamedTuple):
     lift: float
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """A firing or ended alert. Its identity is (series, severity, name): everything else may change.
+class Silence(NamedTuple):
+    """Missing traffic of an objective, all its groups together.
 
     Attributes:
-        kind: `burn` for burn-rate tiers; `budget` when a share of the budget is consumed.
+        since: Unix seconds since which nothing came while it was listened for.
+        last: Unix seconds at which the last event was counted; 0 where there never was one.
+        seconds: how long it has lasted.
+    """
+
+    since: float
+    last: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A firing or ended alert. Its identity is (series, kind, severity, level): the rest may change.
+
+    Attributes:
+        kind: `burn` for burn-rate tiers; `budget` when a share of the budget is consumed; `absent`
+            where no event came for as long as `Objective.absent` says.
         severity: `page` or `ticket`; `info` for `budget`.
         starts_at: Unix seconds of the decision that fired it.
         ends_at: Unix seconds of the decision that ended it, or None while it fires.
-        short: seconds of the firing tier's short window (0 for `budget`).
-        long: seconds of its long window (0 for `budget`).
+        short: seconds of the firing tier's short window (0 where there is no tier).
+        long: seconds of its long window (likewise).
         burn_short: burn rate in the short window now, or at the end.
         burn_long: burn rate in the long window.
         factor: the burn rate that both windows exceeded.
@@ -61,10 +80,11 @@ class Alert:
         slices: the burning slices, best first.
         errors: (error type, count) among the bad events, most first.
         trace_ids: hex ids of a few bad events.
+        silence: for `absent`, what is missing.
     """
 
     series: SeriesKey
-    kind: Literal["burn", "budget"]
+    kind: Literal["burn", "budget", "absent"]
     severity: Literal["page", "ticket", "info"]
     starts_at: float
     ends_at: float | None
@@ -79,6 +99,7 @@ class Alert:
     slices: tuple[SliceCount, ...] = ()
     errors: tuple[tuple[str, int], ...] = ()
     trace_ids: tuple[str, ...] = ()
+    silence: Silence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +122,9 @@ class Decision:
         ended: alerts that this decision ended.
         watermark: Unix seconds of the newest arrival, 0 before the first.
         too_late: events that came so far and were older than every window.
+        watermarks: Unix seconds of the newest arrival of (traces, metrics), 0 before the first.
+        points: what happened to metric points so far, see `slo.increments.Increments.counts`.
+        streams: metric streams that are kept to make increments of.
     """
 
     shard: str
@@ -117,6 +141,9 @@ class Decision:
     ended: tuple[Alert, ...]
     watermark: float
     too_late: int = 0
+    watermarks: tuple[float, float] = (0.0, 0.0)
+    points: Mapping[str, int] = field(default_factory=dict)
+    streams: int = 0
 
 
 def budget_remaining(target: Fraction, bad: int, total: int) -> float:

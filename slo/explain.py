@@ -17,10 +17,13 @@ import numpy as np
 
 from slo.decision import SliceCount
 from slo.evidence import evident
+from slo.model import Objective
 
 SLOT_SECONDS = 600
 SLOTS = 6
 COMBINATIONS_PER_SLOT = 200
+# Of all series of a shard together: about 10 MiB, or 60 MB of the longest values.
+COMBINATIONS_PER_SHARD = 10_000
 TRACE_IDS = 5
 TOP = 5
 # A hundred or so slices are looked at, so each needs more evidence than an alert.
@@ -55,21 +58,45 @@ class Explainer:
 
     slots: deque[_Slot] = field(default_factory=lambda: deque(maxlen=SLOTS))
 
+    def __len__(self) -> int:
+        """Combinations held."""
+        return sum(len(slot.counts) for slot in self.slots)
+
     def add(
-        self, clock: float, values: Values, bad: int, total: int, trace_ids: Sequence[str]
-    ) -> None:
-        """Count a combination; beyond the limit of combinations a slot, it counts as `(other)`."""
+        self,
+        clock: float,
+        values: Values,
+        bad: int,
+        total: int,
+        trace_ids: Sequence[str],
+        room: int = COMBINATIONS_PER_SLOT,
+    ) -> bool:
+        """Count a combination; beyond the limit of combinations a slot, it counts as `(other)`.
+
+        Args:
+            clock: Unix seconds.
+            values: of the explained dimensions.
+            bad: bad events.
+            total: all events.
+            trace_ids: of a few of the bad.
+            room: further combinations that may be held.
+
+        Returns:
+            Whether the combination is a new one.
+        """
         number = int(clock) // SLOT_SECONDS
         if not self.slots or self.slots[-1].number < number:
             self.slots.append(_Slot(number))
         slot = self.slots[-1]
-        if values not in slot.counts and len(slot.counts) >= COMBINATIONS_PER_SLOT:
-            values = (OTHER,) * len(values)
+        known = values in slot.counts
+        if not known and (len(slot.counts) >= COMBINATIONS_PER_SLOT or room <= 0):
+            values, known = (OTHER,) * len(values), True
         counts = slot.counts.setdefault(values, [0, 0])
         counts[0] += bad
         counts[1] += total
         if trace_ids:
             slot.trace_ids[values] = trace_ids[-1]
+        return not known
 
     def is_over(self, clock: float) -> bool:
         """Whether all that it holds is older than the last hour."""
@@ -95,6 +122,19 @@ class Explainer:
                 sums[1] += total
         slices = rank(names, counts)
         return Explanation(slices, _errors(names, counts), _examples(names, slices, trace_ids))
+
+
+def named_dimensions(objective: Objective) -> tuple[int, ...]:
+    """Which of the explained dimensions name an objective's groups."""
+    return tuple(i for i, field in enumerate(objective.explain) if field in objective.by)
+
+
+def merged_values(values: Values, named: Sequence[int]) -> Values:
+    """A combination in the series that groups beyond the limit share: which group it was is not told.
+
+    There may be any number of those, and they would leave no room for what the bad events have in common.
+    """
+    return tuple(OTHER if i in named else value for i, value in enumerate(values))
 
 
 def rank(names: Sequence[str], counts: Mapping[Values, Sequence[int]]) -> tuple[SliceCount, ...]:

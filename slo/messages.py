@@ -1,6 +1,6 @@
 """What the steps of a shard tell each other: deposits in, updates from level to level."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -69,6 +69,11 @@ class Head:
         tallies: for explanations.
         watermarks: newest arrival of (traces, metrics).
         too_late: events refused so far because no window reaches back to them.
+        newest: of each objective here with `absent`: the clock at which its last event was counted, 0
+            before the first.
+        exact: as in `Deposit`.
+        points: see `slo.decision.Decision`.
+        streams: likewise.
     """
 
     shard: str
@@ -78,6 +83,10 @@ class Head:
     tallies: tuple[Tally, ...]
     watermarks: tuple[float, float]
     too_late: int
+    newest: Mapping[SeriesKey, float] = field(default_factory=dict)
+    exact: bool = False
+    points: Mapping[str, int] = field(default_factory=dict)
+    streams: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from slo.promql import MetricSelector
 from slo.traceql import Filter
 
 Severity = Literal["page", "ticket"]
+Signal = Literal["traces", "metrics"]
 CalendarUnit = Literal["day", "week", "month", "quarter"]
 
 
@@ -105,6 +106,19 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """Missing traffic that is worth an alert: no event at all, of any group, for so long.
+
+    Attributes:
+        after: seconds.
+        severity: of the alert.
+    """
+
+    after: int
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
 class Objective:
     """One SLO of one service, resolved: defaults filled in, tiers computed.
 
@@ -116,6 +130,7 @@ class Objective:
         evidence: the one-sided confidence that the long window's error ratio exceeds the threshold,
             or None for none.
         explain: the dimensions whose values an alert may name as burning.
+        absent: when missing traffic alerts; None for never.
     """
 
     service: str
@@ -133,6 +148,7 @@ class Objective:
     annotations: dict[str, str] = field(default_factory=dict)
     alert_labels: dict[Severity, dict[str, str]] = field(default_factory=dict)
     alert_annotations: dict[Severity, dict[str, str]] = field(default_factory=dict)
+    absent: Absent | None = None
 
     @property
     def id(self) -> str:
@@ -146,7 +162,7 @@ class Objective:
         return hashlib.blake2b(counted.encode(), digest_size=4).hexdigest()
 
     @property
-    def signal(self) -> Literal["traces", "metrics"]:
+    def signal(self) -> Signal:
         """The kind of telemetry that this objective reads."""
         return "traces" if isinstance(self.sli, SpanSli) else "metrics"
 

@@ -1,13 +1,31 @@
 """What a set of objectives asks of the flow: which windows at which level, and how far back."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from slo.admitted import Admitted
+from slo.decision import Alert, SeriesKey
 from slo.model import Objective, RollingWindow
 from slo.windows import GRANULARITIES, Level, build_levels
 
 # Those that Sloth's dashboards read, for every objective, whatever its tiers.
 SLOTH_WINDOWS = (300, 1800, 3600, 7200, 21600, 86400, 259200)
+
+
+def shard_of(key: SeriesKey, shards: int) -> str:
+    """The virtual shard of a series: the same on every machine, for ever.
+
+    >>> shard_of(SeriesKey("chat-availability", ("m1",)), 64)
+    '53'
+    """
+    text = "\x00".join((key.objective, key.generation, *(key.group or ("",))))
+    return str(zlib.crc32(text.encode()) % shards)
+
+
+def whole(objective: Objective) -> SeriesKey:
+    """The series in which all events of an objective are: its only one, or the sum over its groups."""
+    return SeriesKey(objective.id, None if objective.by else (), objective.generation)
 
 
 @dataclass(frozen=True)
@@ -22,6 +40,8 @@ class Plan:
         skew: seconds that an event may be ahead of its arrival.
         watched_since: Unix nanoseconds since which an objective's telemetry would have reached us, by
             id; where it is not said, since the first arrival.
+        admitted: what the shards of this process have room for.
+        missing: alerts of missing traffic that fired when the engine was last alive.
         windows: seconds of the windows of each level, ascending.
     """
 
@@ -31,6 +51,8 @@ class Plan:
     stale_after: float = 300.0
     skew: float = 30.0
     watched_since: Mapping[str, int] = field(default_factory=dict)
+    missing: tuple[Alert, ...] = ()
+    admitted: Admitted = field(default_factory=Admitted, compare=False, repr=False)
     windows: tuple[tuple[int, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +79,11 @@ class Plan:
         """Series of one objective in one shard: a fair share with room for an uneven spread."""
         share = self.series_limit / self.shards
         return max(1, int(share + 4 * share**0.5))
+
+    def limit(self, objective: Objective) -> int:
+        """Series that an objective may have before the rest share one."""
+        spread = objective.signal == "traces"
+        return self.shard_limit * self.shards if spread else self.series_limit
 
     def level(self, number: int) -> Level:
         """An empty level."""

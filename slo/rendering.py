@@ -5,8 +5,9 @@ Labels are an alert's identity and never change while it fires; whatever changes
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from slo.decision import Alert, SliceCount
+from slo.decision import Alert, Silence, SliceCount
 from slo.durations import format_duration
 from slo.model import Objective
 
@@ -65,7 +66,7 @@ def group_labels(objective: Objective, group: tuple[str, ...] | None) -> Labels:
 
 
 def alert_name(objective: Objective, alert: Alert) -> str:
-    """The user's `alertname`, or one made of service and SLO.
+    """The user's `alertname`, or one made of service and SLO; of missing traffic with `Absent` behind.
 
     >>> camel_case("chat-api availability")
     'ChatApiAvailability'
@@ -73,8 +74,11 @@ def alert_name(objective: Objective, alert: Alert) -> str:
     chosen = objective.labels.get("alertname")
     if alert.severity != "info":
         chosen = objective.alert_labels.get(alert.severity, {}).get("alertname", chosen)
-    what = "ErrorBudget" if alert.kind == "budget" else "BurnRate"
-    return chosen or f"{camel_case(f'{objective.service} {objective.name}')}{what}"
+    made = camel_case(f"{objective.service} {objective.name}")
+    if alert.kind == "absent":
+        # Under the bare chosen name it would be the same alert as a burn of the same severity.
+        return f"{chosen or made}Absent"
+    return chosen or f"{made}{'ErrorBudget' if alert.kind == 'budget' else 'BurnRate'}"
 
 
 def camel_case(text: str) -> str:
@@ -99,7 +103,7 @@ def alert_labels(alert: Alert, objective: Objective) -> Labels:
 
 def render(alert: Alert, objective: Objective) -> Rendered:
     """An alert's labels and annotations; the user's annotations win where names clash."""
-    annotations = _burn(alert, objective) if alert.kind == "burn" else _budget(alert, objective)
+    annotations = _TEXTS[alert.kind](alert, objective)
     annotations |= {
         "budget_remaining": _percent(alert.budget_remaining),
         "slice": "; ".join(_slice(s) for s in alert.slices),
@@ -145,6 +149,34 @@ def _budget(alert: Alert, objective: Objective) -> Labels:
         "description": f"{_promise(objective)} {left} of the budget is left{_until(alert)}.",
         "exhausted_in": "" if alert.exhausted_in is None else span(alert.exhausted_in),
     }
+
+
+def _absent(alert: Alert, objective: Objective) -> Labels:
+    silence = alert.silence or Silence(alert.starts_at, 0.0, 0.0)
+    who = _who(alert, objective)
+    # Whole minutes: a figure that changes every second says no more.
+    lasted = span(max(60.0, silence.seconds // 60 * 60))
+    last = "No event has come since it is watched."
+    if silence.last:
+        last = f"The last event was counted at {moment(silence.last)}."
+    return {
+        "summary": f"{who} has had no traffic for {lasted}",
+        "description": f"{last}\nCheck that the service runs and is called, that its telemetry reaches "
+        "Burnline (exporter, Collector, refused payloads), and that the SLO's selectors still fit it.",
+        "absent_since": moment(silence.since),
+    }
+
+
+_TEXTS = {"burn": _burn, "budget": _budget, "absent": _absent}
+
+
+def moment(seconds: float) -> str:
+    """A moment for people, in UTC.
+
+    >>> moment(1_700_000_000.9)
+    '2023-11-14 22:13:20 UTC'
+    """
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _who(alert: Alert, objective: Objective) -> str:

@@ -6,20 +6,23 @@ windows. `Coarse` is any further level. Both emit `Update`s, which `slo.decider`
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slo.admitted import Admitted, Where
 from slo.calendars import period_end, period_start
-from slo.decision import SeriesKey
+from slo.decision import OVERFLOW, SeriesKey
+from slo.explain import merged_values, named_dimensions
 from slo.increments import Increments, Point
 from slo.messages import Deposit, Head, Tally, Update
 from slo.model import CalendarWindow, Objective
+from slo.plan import shard_of, whole
 from slo.slices import SliceBook
 from slo.windows import GRANULARITIES, Entries, Level
 
-OVERFLOW = "otel.metric.overflow"
 MOST_AT_ONCE = 2**53
 # A counter that began so shortly before we listened counts from its start: nothing of it was counted
 # yet, and its events are hardly older than its first point. So a recording may begin with its application.
@@ -64,6 +67,8 @@ class Intake:
         shard_limit: the same in this shard alone, for objectives that are spread over shards.
         stale_after: seconds without any arrival after which a backtest stops deciding between data.
         watched_since: see `slo.plan.Plan`.
+        shards: number of virtual shards.
+        admitted: told where there is no room for further series.
     """
 
     def __init__(
@@ -75,6 +80,8 @@ class Intake:
         shard_limit: int,
         stale_after: float,
         watched_since: Mapping[str, int],
+        shards: int = 1,
+        admitted: Admitted | None = None,
     ) -> None:
         self.watched_since = watched_since
         self.objectives = objectives
@@ -98,6 +105,14 @@ class Intake:
         self.calendar_rows: dict[CalendarWindow, list[int]] = {}
         self.books: dict[int, SliceBook] = {}
         self.increments = Increments()
+        self.shards = shards
+        self.admitted = admitted or Admitted()
+        self.named = {o.id: named_dimensions(o) for o in objectives.values()}
+        # Of each row: the clock at which its last event was counted, 0 before the first.
+        self.newest = np.zeros(0)
+        # Rows of objectives whose missing traffic alerts and whose events are all in this shard.
+        self.homes: dict[SeriesKey, int] = {}
+        self.began = 0.0
         self.watching = False
         self.too_late = 0
 
@@ -112,10 +127,12 @@ class Intake:
             key = key._replace(group=(OVERFLOW,) * len(key.group))
             if key in self.rows:
                 return self.rows[key]
+            self._admit_no_more(kind)
         row = len(self.keys)
         self.keys.append(key)
         self.rows[key] = row
-        self.per_objective[kind] = self.per_objective.get(kind, 0) + 1
+        if key.group:
+            self.per_objective[kind] = self.per_objective.get(kind, 0) + 1
         self._room(row + 1)
         if objective.slices:
             self.books[row] = SliceBook(objective.slices)
@@ -124,6 +141,10 @@ class Intake:
             self.since[row] = self.calendars.get(objective.window, (0, 0))[0]
         return row
 
+    def _admit_no_more(self, kind: tuple[str, str]) -> None:
+        groups = (key.group for key in self.keys if (key.objective, key.generation) == kind)
+        self.admitted.close(Where(*kind, self.shard), (group for group in groups if group))
+
     def _room(self, rows: int) -> None:
         self.level.grow(rows)
         if rows > len(self.lifetime):
@@ -131,13 +152,18 @@ class Intake:
             self.lifetime = np.pad(self.lifetime, ((0, more), (0, 0)))
             self.period = np.pad(self.period, ((0, more), (0, 0)))
             self.since = np.pad(self.since, (0, more))
+            self.newest = np.pad(self.newest, (0, more))
 
     def take(self, deposit: Deposit) -> Iterator[Update]:
         """Count a deposit; yields an update for each moment that is to be decided."""
         self.shard = deposit.shard
         if not self.watching:
             self.watching = True
+            self.began = deposit.clock
             self._watch(int(deposit.clock * 1e9))
+            self._listen()
+            for key in [key for key in self.keys if key.group and key.group[0] == OVERFLOW]:
+                self._resume_overflow(key)
         if deposit.exact and self.clock:
             yield from self._between(deposit.clock)
         self.clock = max(self.clock, deposit.clock)
@@ -149,9 +175,30 @@ class Intake:
         entries = self._rows_of(deposit)
         if deposit.points:
             entries = entries.also(self._increments(deposit.points, deposit.ahead_ns))
-        # Beyond the limit of series, explanations are of the overflow series too.
-        tallies = tuple(t._replace(key=self.keys[self.row(t.key)]) for t in deposit.tallies)
-        yield self._update(onward, self._events(entries), tallies, live=deposit.live)
+        self._hear(entries)
+        tallies = tuple(map(self._tally, deposit.tallies))
+        yield self._update(
+            onward, self._events(entries), tallies, live=deposit.live, exact=deposit.exact
+        )
+
+    def _tally(self, tally: Tally) -> Tally:
+        """A tally of the series that counts it: beyond the limit, of the one that all share."""
+        key = self.keys[self.row(tally.key)]
+        if key == tally.key:
+            return tally
+        values = merged_values(tally.values, self.named[key.objective])
+        return tally._replace(key=key, values=values)
+
+    def _resume_overflow(self, key: SeriesKey) -> None:
+        """Say again what a snapshot knows: as long as the limit is still reached."""
+        objective = self.objectives.get(key.objective)
+        kind = (key.objective, key.generation)
+        if (
+            objective
+            and objective.generation == key.generation
+            and self.per_objective.get(kind, 0) >= self.limits[objective.signal]
+        ):
+            self._admit_no_more(kind)
 
     def _watch(self, first_arrival_ns: int) -> None:
         """Tell the increments since when each objective is watched; those of a snapshot know."""
@@ -159,8 +206,28 @@ class Intake:
         since = {o: self.watched_since.get(o, earliest) for o in self.generations}
         self.increments.watch(self.generations, since)
 
+    def _listen(self) -> None:
+        """Have a row for each objective whose missing traffic alerts, before anything of it comes."""
+        for objective in self.objectives.values():
+            key = whole(objective)
+            if objective.absent and shard_of(key, self.shards) == self.shard:
+                self.homes[key] = self.row(key)
+
+    def _hear(self, entries: Entries) -> None:
+        if self.homes and len(entries.rows):
+            events = (entries.counts[:, 1] > 0) & (entries.times > self.clock - self.horizon)
+            self.newest[entries.rows[events]] = self.clock
+
     def _between(self, until: float) -> Iterator[Update]:
-        """Decide at each edge before `until` at which a window changes, while the source is not stale."""
+        """Decide at each moment before `until` at which there may be something new to decide."""
+        for clock in merge(self._edges(until), self._absences(until)):
+            self.clock = float(clock)
+            onward = self.level.advance(clock)
+            none = self._events(Entries.none())
+            yield self._update(onward, none, (), live=True, exact=True)
+
+    def _edges(self, until: float) -> Iterator[int]:
+        """The buckets' edges at which a window changes, while the source is not stale."""
         level = self.level
         last = min(until, max(self.watermarks) + self.stale_after)
         # Levels above slide at their own edges, which are multiples of the second granularity.
@@ -174,9 +241,16 @@ class Intake:
                 or level.changes_at(bucket)
                 or any(book.due(clock) for book in self.books.values())
             ):
-                self.clock = float(clock)
-                onward = level.advance(clock)
-                yield self._update(onward, self._events(Entries.none()), (), live=True)
+                yield clock
+
+    def _absences(self, until: float) -> list[int]:
+        """The seconds in which traffic has been missing for long enough, however stale the source."""
+        dues = (
+            int(max(self.newest[row], self.began) + condition.after) + 1
+            for key, row in self.homes.items()
+            if (condition := self.objectives[key.objective].absent)
+        )
+        return sorted(due for due in set(dues) if self.clock < due < until)
 
     def _rows_of(self, deposit: Deposit) -> Entries:
         if not len(deposit.entries.rows):
@@ -257,6 +331,7 @@ class Intake:
         tallies: tuple[Tally, ...],
         *,
         live: bool,
+        exact: bool,
     ) -> Update:
         late = self.level.deposit(entries)
         if len(late.rows):
@@ -279,6 +354,10 @@ class Intake:
                 tallies=tallies,
                 watermarks=self.watermarks,
                 too_late=self.too_late,
+                newest={key: float(self.newest[row]) for key, row in self.homes.items()},
+                exact=exact,
+                points=dict(self.increments.counts),
+                streams=len(self.increments),
             ),
         )
 
@@ -290,6 +369,7 @@ class Intake:
             "lifetime": self.lifetime[:rows],
             "period": self.period[:rows],
             "since": self.since[:rows],
+            "newest": self.newest[:rows],
             **{name: getattr(self, name) for name in _KEPT},
         }
 
@@ -301,6 +381,8 @@ class Intake:
         """
         for name in ("lifetime", "period", "since", *_KEPT):
             setattr(self, name, state[name])
+        # Snapshots of before there was such a thing have none.
+        self.newest = state.get("newest", np.zeros(len(self.keys)))
         self.level = state["level"].fitted(self.level.windows, self.level.parent)
         self.rows = {key: row for row, key in enumerate(self.keys)}
         self.calendar_rows = {}

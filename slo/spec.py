@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from slo._fields import (
     Above,
+    AbsentAfter,
     AnnotationName,
     Attribute,
     Evidence,
@@ -133,6 +134,17 @@ class TierForm(_Form):
     )
 
 
+class AbsentForm(_Form):
+    """An alert where traffic is missing altogether."""
+
+    after: AbsentAfter = Field(description="How long there must have been no event.")
+    severity: Literal["page", "ticket"] = Field(default="page", description="Which alert it fires.")
+
+
+_Absent = Annotated[
+    Annotated[AbsentForm, Tag(_FORM)] | Annotated[AbsentAfter, Tag(_TEXT)],
+    Discriminator(_form_or_text),
+]
 _Alert = Annotated[
     Annotated[AlertForm, Tag(_FORM)] | Annotated[Off, Tag(_TEXT)], Discriminator(_form_or_text)
 ]
@@ -192,6 +204,11 @@ class SloForm(_Form):
         "model, provider, operation, error type and tenant.",
     )
     alerts: AlertsForm = Field(default=AlertsForm(), description="Who is told and when.")
+    absent: _Absent | None = Field(
+        default=None,
+        description="Alert when there was no event at all for so long, of any group: a duration "
+        "(a page), or after and severity. Default: missing traffic is no reason to alert.",
+    )
     labels: Labels = Field(default={}, description="Labels of this SLO's series and alerts.")
     annotations: Annotations = Field(default={}, description="Annotations of this SLO's alerts.")
 

@@ -173,7 +173,7 @@ def _alerts(
         return [Text("nothing fires", style="green")]
     # Of the levels of a budget that are reached the highest says it all.
     highest = {a.series: a for a in sorted(alerts, key=lambda a: a.consumed or 0.0)}
-    told = [a for a in alerts if a.kind == "burn" or a is highest[a.series]]
+    told = [a for a in alerts if a.kind != "budget" or a is highest[a.series]]
     ordered = sorted(told, key=lambda a: (_ORDER[a.severity], a.starts_at, a.series))
     lines: list[RenderableType] = []
     for alert in ordered[:MOST_ALERTS]:
@@ -184,6 +184,8 @@ def _alerts(
         text.append(f" {objective.name}{group}", style="bold")
         if alert.kind == "budget":
             text.append(f"  {alert.consumed or 0:.0%} of the budget is gone")
+        elif alert.kind == "absent":
+            text.append("  has no traffic")
         else:
             tier = f"{format_duration(alert.short)}/{format_duration(alert.long)}"
             text.append(

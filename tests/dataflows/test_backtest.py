@@ -20,7 +20,7 @@ from rich.console import Console
 
 from dataflows.backtest import Report, run
 from dataflows.cli import main
-from dataflows.reporting import print_report
+from dataflows.reporting import as_json, print_report
 from engine._signals import newest
 from engine.files import Recorded
 from slo import load
@@ -229,3 +229,41 @@ def test_a_broken_time_does_not_carry_the_clock_away() -> None:
     report = run([objective], [Recorded("traces", body, newest("traces", body), "a")])
     assert [outcome.total for outcome in report.outcomes] == [600]
     assert report.apart == {"future": 1}
+
+
+def _traces(*ended: int) -> list[Recorded]:
+    """Requests of one span each, by the second in which it ended."""
+    requests = []
+    for second in ended:
+        request = ExportTraceServiceRequest()
+        request.resource_spans.add().scope_spans.add().spans.add(
+            end_time_unix_nano=second * recorded.NS
+        )
+        body = request.SerializeToString()
+        requests.append(Recorded("traces", body, second * recorded.NS, "a"))
+    return requests
+
+
+def test_missing_traffic_is_told_also_where_nothing_at_all_was_recorded() -> None:
+    objectives = load({"f": PLAIN.replace("sli:", "absent: 15m\n    sli:")}).objectives
+    start = recorded.START
+    report = run(objectives, _traces(start, start + 60, start + 7200, start + 7260))
+    ((alert,), (objective,)) = report.absences, objectives
+    assert report.alerts == []
+    assert (alert.starts_at, alert.ends_at) == (start + 60 + 901, start + 7200)
+    data = as_json(report, {objective.id: objective})
+    assert data["absences"] == [
+        {
+            "slo": "o",
+            "service": "s",
+            "severity": "page",
+            "absent_since": "2026-06-01T21:31:00.000Z",
+            "starts_at": "2026-06-01T21:46:01.000Z",
+            "ends_at": "2026-06-01T23:30:00.000Z",
+        }
+    ]
+    text = StringIO()
+    print_report(report, {objective.id: objective}, Console(file=text, width=80))
+    assert "No alerts" not in text.getvalue()
+    assert "page    s-o: 2026-06-01 21:46:01Z to 2026-06-01 23:30:00Z" in text.getvalue()
+    assert "no traffic since 2026-06-01 21:31:00Z" in text.getvalue()

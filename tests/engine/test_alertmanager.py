@@ -17,10 +17,11 @@ from engine._outbox import Outbox, Progress, payload
 from engine.alertmanager import Replica, Sender
 from engine.alertmanager import shown as address_shown
 from engine.board import Board, Change, identity
+from engine.book import missing as read_missing
 from engine.book import read_book
 from engine.metrics import EngineMetrics
 from engine.service import Service, ServiceConfig, ServiceError
-from slo.decision import Alert, SeriesKey
+from slo.decision import Alert, SeriesKey, Silence
 from slo.rendering import alert_labels, group_label_names, render
 from tests.engine.boards import NOW, alert, decision, grouped, objective, shown
 from tests.servers import alertmanager, alerts, eventually, free_port
@@ -199,6 +200,30 @@ def test_alerts_of_objectives_that_are_gone_are_dropped(tmp_path: Path) -> None:
     assert not board.active_alerts()
     board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
     assert not board.active_alerts()
+
+
+def test_missing_traffic_is_an_alert_beside_the_burn_of_its_series(tmp_path: Path) -> None:
+    book = tmp_path / "alerts.json"
+    board = Board([SINGLE], book)
+    changes: list[Change] = []
+    board.subscribe(changes.append)
+    missing = alert(S_KEY, kind="absent", slices=(), silence=Silence(NOW - 900, NOW - 950, 900.0))
+    board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY), missing]))
+    assert {a.kind for a in board.active_alerts()} == {"burn", "absent"}
+    board.publish(decision(rows(S_KEY), alerts=[missing], clock=NOW + 1))
+    assert [[a.kind for a in change.ended] for change in changes] == [[], ["burn"]]
+    assert [entry.alert for entry in read_book(book)] == [missing]
+    assert read_missing(book) == (missing,)
+
+
+def test_a_book_of_before_there_was_missing_traffic_is_read(tmp_path: Path) -> None:
+    book = tmp_path / "alerts.json"
+    Board([SINGLE], book).publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+    data = json.loads(book.read_text())
+    del data["alerts"][0]["alert"]["silence"]
+    book.write_text(json.dumps(data))
+    assert [entry.alert for entry in read_book(book)] == [alert(S_KEY)]
+    assert read_missing(book) == ()
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"version":2,"alerts":[]}', '{"version":1,"al'])

@@ -105,7 +105,7 @@ def test_snapshot_and_restore_change_nothing(history, data):
     first = Shard(PLAN)
     before = first.run(deposits[:cut])
     second = Shard(PLAN)
-    intake = IntakeStep(PLAN, None)
+    intake = IntakeStep(PLAN, Watch(), None)
     intake.intake = first.intake
     second.intake = IntakeStep(PLAN, intake.snapshot()).intake
     for n, coarse in enumerate(first.coarse):

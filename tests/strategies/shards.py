@@ -27,9 +27,11 @@ class Shard:
             plan.shard_limit,
             plan.stale_after,
             plan.watched_since,
+            plan.shards,
+            plan.admitted,
         )
         self.coarse = [Coarse(n, plan.level(n)) for n in range(1, len(GRANULARITIES))]
-        self.decider = Decider(plan.by_id, plan.windows, plan.stale_after)
+        self.decider = Decider(plan.by_id, plan.windows, plan.stale_after, missing=plan.missing)
 
     def take(self, deposit: Deposit) -> Iterator[Decision]:
         """Everything that the deposit leads to."""
@@ -51,7 +53,7 @@ class Shard:
         intake, decider, *levels = pickle.loads(pickle.dumps(states))  # noqa: S301  just made
         fresh = Shard(plan)
         fresh.intake.restore(intake)
-        fresh.decider = Decider(plan.by_id, plan.windows, plan.stale_after, decider)
+        fresh.decider = Decider(plan.by_id, plan.windows, plan.stale_after, decider, plan.missing)
         for coarse, kept in zip(fresh.coarse, levels, strict=True):
             coarse.level = kept.fitted(coarse.level.windows, coarse.level.parent)
         return fresh
