@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflows.steps import CoarseStep, DecideStep, IntakeStep
+from engine.watch import Watch
 from slo.decision import SeriesKey
 from slo.messages import Deposit
 from slo.model import Objective, RollingWindow, SpanSli
@@ -107,14 +108,14 @@ def test_snapshot_and_restore_change_nothing(history, data):
     second = Shard(PLAN)
     intake = IntakeStep(PLAN, Watch(), None)
     intake.intake = first.intake
-    second.intake = IntakeStep(PLAN, intake.snapshot()).intake
+    second.intake = IntakeStep(PLAN, Watch(), intake.snapshot()).intake
     for n, coarse in enumerate(first.coarse):
-        step = CoarseStep(PLAN, n + 1, None)
+        step = CoarseStep(PLAN, Watch(), n + 1, None)
         step.coarse = coarse
-        second.coarse[n] = CoarseStep(PLAN, n + 1, step.snapshot()).coarse
-    decide = DecideStep(PLAN, None)
+        second.coarse[n] = CoarseStep(PLAN, Watch(), n + 1, step.snapshot()).coarse
+    decide = DecideStep(PLAN, Watch(), None)
     decide.decider = first.decider
-    second.decider = DecideStep(PLAN, decide.snapshot()).decider
+    second.decider = DecideStep(PLAN, Watch(), decide.snapshot()).decider
     after = second.run(deposits[cut:])
     for left, right in zip(whole, before + after, strict=True):
         assert (left.series, left.alerts, left.ended) == (
