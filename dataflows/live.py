@@ -30,6 +30,7 @@ from engine.log import configure, log
 from engine.measure import Measurer, warm_up
 from engine.metrics import EngineMetrics
 from engine.publish import Publish, Take
+from engine.remote_write import RemoteWrite
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.slo_files import load_paths
 from engine.spans import is_cached
@@ -238,6 +239,12 @@ class Engine:
                     listen=self.settings.http,
                     alertmanagers=self.settings.alertmanagers,
                     external_url=self.settings.external_url,
+                    remote_write=RemoteWrite(
+                        urls=self.settings.remote_write,
+                        interval=self.settings.remote_write_interval,
+                        keep=self.settings.remote_write_backlog,
+                        labels=dict(self.settings.remote_write_labels),
+                    ),
                 )
             )
         except ServiceError as error:

@@ -1,5 +1,6 @@
 """The options of `burnline run`, which a flow started by `bytewax.run` takes from the environment."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from slo.durations import parse_duration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 class Duration(click.ParamType[float]):
@@ -78,6 +80,23 @@ class Url(click.ParamType[str]):
         if not str(value).startswith(("http://", "https://")):
             self.fail(f"{value!r} is no URL; write such as http://127.0.0.1:9093", param, ctx)
         return str(value).rstrip("/")
+
+
+class Label(click.ParamType[tuple[str, str]]):
+    """NAME=VALUE of a Prometheus label."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """The name and the value."""
+        if isinstance(value, tuple):
+            return value
+        name, _, content = str(value).partition("=")
+        if not _LABEL_NAME.fullmatch(name) or name.startswith("__") or not content:
+            self.fail(f"{value!r} is no label; write NAME=VALUE such as cluster=eu-1", param, ctx)
+        return name, content
 
 
 def run_options(command: Command) -> Command:
@@ -217,5 +236,37 @@ _OPTIONS = (
         show_default=True,
         envvar="BURNLINE_SKEW",
         help="How far ahead of its arrival an event may be.",
+    ),
+    click.option(
+        "--remote-write",
+        multiple=True,
+        type=Url(),
+        envvar="BURNLINE_REMOTE_WRITE",
+        help="Push every series of /metrics there: http://HOST:PORT/api/v1/write. Repeat for each receiver "
+        "(in the variable: by spaces).",
+    ),
+    click.option(
+        "--remote-write-interval",
+        type=Duration(),
+        default="15s",
+        show_default=True,
+        envvar="BURNLINE_REMOTE_WRITE_INTERVAL",
+        help="From one push to the next.",
+    ),
+    click.option(
+        "--remote-write-backlog",
+        type=Duration(),
+        default="15m",
+        show_default=True,
+        envvar="BURNLINE_REMOTE_WRITE_BACKLOG",
+        help="How long samples wait, in memory, for a receiver that is down.",
+    ),
+    click.option(
+        "--remote-write-label",
+        "remote_write_labels",
+        multiple=True,
+        type=Label(),
+        envvar="BURNLINE_REMOTE_WRITE_LABEL",
+        help="A label NAME=VALUE of every series that is pushed; job and instance have defaults.",
     ),
 )

@@ -23,6 +23,10 @@ class Settings:
         series_limit: series of one objective before the rest share an overflow series.
         stale_after: seconds without arrivals after which alerts freeze.
         skew: seconds that an event may be ahead of its arrival.
+        remote_write: addresses to which every series is pushed.
+        remote_write_interval: seconds from one push to the next.
+        remote_write_backlog: seconds for which samples wait for an address that is down.
+        remote_write_labels: (name, value), of every series that is pushed.
     """
 
     slos: tuple[Path, ...]
@@ -39,3 +43,7 @@ class Settings:
     series_limit: int = 10_000
     stale_after: float = 300.0
     skew: float = 30.0
+    remote_write: tuple[str, ...] = ()
+    remote_write_interval: float = 15.0
+    remote_write_backlog: float = 900.0
+    remote_write_labels: tuple[tuple[str, str], ...] = ()

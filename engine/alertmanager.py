@@ -47,10 +47,7 @@ class Replica:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"{shown(parsed)} is no Alertmanager address; write http://HOST:PORT")
         self.name = shown(parsed)
-        self.headers = {"Content-Type": "application/json"}
-        if parsed.user:
-            credentials = aiohttp.encode_basic_auth(parsed.user, parsed.password or "")
-            self.headers["Authorization"] = credentials
+        self.headers = {"Content-Type": "application/json"} | authorization(parsed)
         bare = parsed.with_user(None).with_query(None).with_fragment(None)
         self.endpoint = bare.with_path(f"{bare.path.rstrip('/')}/api/v2/alerts")
         self.progress = Progress({})
@@ -61,6 +58,13 @@ class Replica:
 def shown(url: URL) -> str:
     """A URL for logs and labels: without credentials."""
     return str(url.with_user(None)) if url.absolute else str(url).rsplit("@", 1)[-1]
+
+
+def authorization(url: URL) -> dict[str, str]:
+    """The header for a URL's credentials; none where it has none."""
+    if not url.user:
+        return {}
+    return {"Authorization": aiohttp.encode_basic_auth(url.user, url.password or "")}
 
 
 class Sender:

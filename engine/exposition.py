@@ -6,7 +6,7 @@ byte (a test compares), in the text format 0.0.4 and in OpenMetrics 1.0.
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -15,7 +15,7 @@ from prometheus_client import exposition as plain
 from prometheus_client.openmetrics import exposition as openmetrics_format
 
 from engine import metrics
-from engine._families import Floats, render, render_fixed
+from engine._families import Floats, render, render_fixed, samples_of
 from engine._layout import Layout, lay_out, sums
 from engine.board import Snapshot
 from slo.decision import Alert, Decision
@@ -50,11 +50,36 @@ class Exposition:
             ratios, others = matrices(layout, decisions)
             pieces += [render(f, ratios, openmetrics=openmetrics) for f in layout.ratios]
             pieces += [render(f, others, openmetrics=openmetrics) for f in layout.others]
-            oldest = min(d.clock for d in decisions)
-            pieces.append(render_fixed(metrics.DECIDED, [({}, oldest)], openmetrics=openmetrics))
-        firing = [(labels, 1.0) for labels in self._alerts(alerts)]
-        pieces.append(render_fixed(metrics.ALERTS, firing, openmetrics=openmetrics))
+        pieces.append(self._moment(decisions, alerts, openmetrics=openmetrics))
         return "".join(pieces).encode()
+
+    def blocks(
+        self, snapshot: Snapshot, alerts: Sequence[Alert]
+    ) -> Iterator[tuple[list[str], Floats]]:
+        """What `render` shows, for other formats: samples up to their values, and the values.
+
+        Each sample is as `Family.heads` has it; those of a family are the same list until series change.
+        """
+        decisions = snapshot.decisions
+        yield samples_of(self._fixed[False])
+        if decisions:
+            layout = self._laid_out(decisions, settled=snapshot.settled)
+            ratios, others = matrices(layout, decisions)
+            for families, matrix in ((layout.ratios, ratios), (layout.others, others)):
+                for family in families:
+                    yield family.heads, matrix[family.rows, family.columns]
+        yield samples_of(self._moment(decisions, alerts, openmetrics=False))
+
+    def _moment(
+        self, decisions: Sequence[Decision], alerts: Iterable[Alert], *, openmetrics: bool
+    ) -> str:
+        """What no layout holds: when it was decided, and the alerts that fire."""
+        oldest = [d.clock for d in decisions]
+        clocks: list[tuple[dict[str, str], float]] = [({}, min(oldest))] if oldest else []
+        firing = [(labels, 1.0) for labels in self._alerts(alerts)]
+        return render_fixed(metrics.DECIDED, clocks, openmetrics=openmetrics) + render_fixed(
+            metrics.ALERTS, firing, openmetrics=openmetrics
+        )
 
     def _laid_out(self, decisions: Sequence[Decision], *, settled: bool) -> Layout:
         with self._lock:

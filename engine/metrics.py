@@ -185,6 +185,37 @@ class EngineMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
         )
+        self.remote_samples = self._counter(
+            "burnline_remote_write_samples", "Samples that a remote write receiver took.", ("url",)
+        )
+        self.remote_failures = self._counter(
+            "burnline_remote_write_failures",
+            "Requests to a remote write receiver that failed and are tried again.",
+            ("url",),
+        )
+        self.remote_pending = self._gauge(
+            "burnline_remote_write_pending_samples",
+            "Samples that wait for a remote write receiver.",
+            ("url",),
+        )
+        self.remote_dropped = self._counter(
+            "burnline_remote_write_dropped_samples",
+            "Samples that a remote write receiver never gets: refused by it, too long or too many in "
+            "the backlog, or waiting when the engine stopped.",
+            ("url", "reason"),
+        )
+        self.remote_up = self._gauge(
+            "burnline_remote_write_up", "1 where the last request was answered.", ("url",)
+        )
+
+    def watch_receiver(self, url: str, pending: Callable[[], int]) -> None:
+        """Show a remote write receiver from the start, and what waits for it at each scrape."""
+        self.remote_samples.labels(url)
+        self.remote_failures.labels(url)
+        self.remote_up.labels(url)
+        for reason in ("refused", "backlog", "stopped"):
+            self.remote_dropped.labels(url, reason)
+        self.remote_pending.labels(url).set_function(pending)
 
     def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
         """Show a spool's depth, read at each scrape."""
