@@ -1,7 +1,7 @@
 """Sends alerts to every Alertmanager replica, each on its own: API v2, `POST /api/v2/alerts`.
 
-A replica that is down is tried again for ever, with back-off, and gets the newest state when it
-comes up. It delays neither the other replicas nor the flow. Figures in annotations change all
+A replica that is down is tried again for ever, with back-off, and gets the newest state of every
+alert when it comes up. It delays neither the other replicas nor the flow. Figures in annotations change all
 the time; a replica gets them whenever an alert is sent again.
 """
 
@@ -161,6 +161,13 @@ class Sender:
         status, text = await self._post(replica, batch)
         if status == HTTPStatus.OK:
             self._count(replica, "ok")
+            for key in replica.progress.missed(batch):
+                self.metrics.missed_alerts.labels(replica.name).inc()
+                log.warning(
+                    "an alert came and went while Alertmanager took none; it tells nobody",
+                    replica=replica.name,
+                    alert=key,
+                )
             replica.progress.accept(batch, self.outbox, time.monotonic())
         elif status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
             self._count(replica, "refused")
@@ -207,6 +214,8 @@ class Sender:
             log.warning(
                 "Alertmanager takes no alerts; trying on", replica=replica.name, error=str(error)
             )
+            # It may be started anew, knowing nothing.
+            replica.progress.doubted = time.monotonic()
         self._count(replica, "failed")
 
     def describe(self) -> str:

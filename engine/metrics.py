@@ -207,6 +207,11 @@ class EngineMetrics:
         self.remote_up = self._gauge(
             "burnline_remote_write_up", "1 where the last request was answered.", ("url",)
         )
+        self.missed_alerts = self._counter(
+            "burnline_alertmanager_missed_alerts",
+            "Alerts that began and ended while an Alertmanager took none; the log names them.",
+            ("replica",),
+        )
 
     def watch_receiver(self, url: str, pending: Callable[[], int]) -> None:
         """Show a remote write receiver from the start, and what waits for it at each scrape."""
