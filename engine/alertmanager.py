@@ -52,6 +52,7 @@ class Replica:
         self.endpoint = bare.with_path(f"{bare.path.rstrip('/')}/api/v2/alerts")
         self.progress = Progress({})
         self.wake = asyncio.Event()
+        self.retry = asyncio.Event()
         self.up: bool | None = None
 
 
@@ -134,17 +135,16 @@ class Sender:
 
     async def _keep(self, replica: Replica) -> None:
         while True:
-            replica.wake.clear()
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(_Unreachable),
                 wait=wait_exponential_jitter(multiplier=FIRST_RETRY, max=LONGEST_RETRY, jitter=0.2),
                 before_sleep=lambda state: self._down(replica, state),
+                sleep=lambda seconds: _set_within(replica.retry, seconds),
             ):
                 with attempt:
                     self._refresh()
                     await self._send_due(replica)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(replica.wake.wait(), replica.progress.wait(time.monotonic()))
+            await _set_within(replica.wake, replica.progress.wait(time.monotonic()))
 
     async def _send_due(self, replica: Replica) -> None:
         due = replica.progress.due(self.outbox, time.monotonic())
@@ -206,6 +206,10 @@ class Sender:
         self.metrics.replica_up.labels(replica.name).set(outcome != "failed")
         if outcome != "failed" and replica.up is False:
             log.info("Alertmanager is reached again", replica=replica.name)
+            # So may be the others. Of a pair that gossips one must not hear of an end much before the other:
+            # what one still takes for firing, while the other has said that it is over, is notified again.
+            for other in self.replicas:
+                other.retry.set()
         replica.up = outcome != "failed"
 
     def _down(self, replica: Replica, state: RetryCallState) -> None:
@@ -223,6 +227,13 @@ class Sender:
         if not self.replicas:
             return "no Alertmanager is configured: alerts go to the log and /metrics"
         return f"alerts go to {', '.join(replica.name for replica in self.replicas)}"
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, so long at most, and clear it."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    event.clear()
 
 
 def _hand_over(

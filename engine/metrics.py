@@ -205,7 +205,7 @@ class EngineMetrics:
             ("url", "reason"),
         )
         self.remote_up = self._gauge(
-            "burnline_remote_write_up", "1 where the last request was answered.", ("url",)
+            "burnline_remote_write_up", "1 where the last request was taken.", ("url",)
         )
         self.missed_alerts = self._counter(
             "burnline_alertmanager_missed_alerts",

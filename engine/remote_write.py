@@ -232,12 +232,12 @@ class RemoteWriter:
         size = chunk.stop - chunk.start
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             self.metrics.remote_samples.labels(receiver.name).inc(size)
-            self._reached(receiver)
+            self._answered(receiver, taken=True)
         elif status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _NotTaken(f"it answered {status}: {text}", after)
         else:
             # Not to be tried again, says the protocol: no later answer will differ.
-            self._reached(receiver)
+            self._answered(receiver, taken=False)
             self._refused(receiver, size, f"{status}: {text}")
         receiver.backlog.done(chunk)
 
@@ -255,12 +255,12 @@ class RemoteWriter:
                 ssl=self.credentials.ssl(),
                 allow_redirects=False,
             ) as answer:
-                text = (await answer.text(errors="replace")).strip()[:500]
+                text = (await answer.content.read(500)).decode(errors="replace").strip()
                 return answer.status, text, retry_after(answer.headers.get("Retry-After", ""))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _NotTaken(f"{type(error).__name__}: {error}") from error
 
-    def _reached(self, receiver: Receiver) -> None:
+    def _answered(self, receiver: Receiver, *, taken: bool) -> None:
         if receiver.up is False:
             log.info(
                 "the remote write receiver is reached again",
@@ -268,7 +268,7 @@ class RemoteWriter:
                 waiting=receiver.backlog.pending,
             )
         receiver.up = True
-        self.metrics.remote_up.labels(receiver.name).set(1)
+        self.metrics.remote_up.labels(receiver.name).set(taken)
 
     def _down(self, receiver: Receiver, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
@@ -26,12 +27,20 @@ BIN = Path(sys.executable).parent
 class Engine:
     """`burnline run`, or Bytewax's own runner, on free ports that it keeps over restarts."""
 
-    def __init__(self, directory: Path, slos: str, alertmanagers: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        slos: str,
+        alertmanagers: Iterable[str] = (),
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`settings` are environment variables, without their `BURNLINE_`."""
         self.directory = directory
         self.slos = directory / "slos.yaml"
         self.slos.write_text(slos)
         self.ports = {name: free_port() for name in ("grpc", "http", "face")}
         self.alertmanagers = tuple(alertmanagers)
+        self.settings = {f"BURNLINE_{name}": value for name, value in settings.items()}
         self.log = directory / "engine.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -45,6 +54,7 @@ class Engine:
             "BURNLINE_HTTP": f"127.0.0.1:{self.ports['face']}",
             "BURNLINE_ALERTMANAGER": " ".join(self.alertmanagers),
             "BURNLINE_SNAPSHOT_INTERVAL": "1s",
+            **self.settings,
         }
 
     def start(self, *command: str) -> None:

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -20,7 +19,12 @@ CONFIG = """\
 route:
   receiver: nobody
   routes:
-    - {{receiver: people, matchers: ['severity="page"'], group_by: ['...'], group_wait: 0s, group_interval: 2s, repeat_interval: 4h}}
+    - receiver: people
+      matchers: ['severity="page"']
+      group_by: ['...']
+      group_wait: 0s
+      group_interval: 2s
+      repeat_interval: 4h
 receivers:
   - name: nobody
   - name: people
@@ -229,5 +233,5 @@ def _forward(url: str, body: bytes) -> tuple[int, bytes]:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
-    except (OSError, socket.timeout):
+    except (TimeoutError, OSError):
         return 502, b'"no Alertmanager there"'

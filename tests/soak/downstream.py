@@ -1,4 +1,4 @@
-"""Alertmanagers that fail, for as long as they fail: `python -m tests.soak.downstream [--seconds 600] [CASE ...]`.
+"""Receivers that fail: `python -m tests.soak.downstream [--seconds 600] [CASE ...]`.
 
 Each case has a real engine, two real Alertmanagers that gossip, and a webhook that records what people
 are told. While the fault lasts one alert goes on, one ends, one begins, one begins and ends; all the
@@ -15,58 +15,19 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.end_to_end.engines import Call, Engine, send
 from tests.servers import eventually
 from tests.soak.alertmanagers import Alertmanager, Webhook, pair
+from tests.soak.remote_write import prometheus_gone
+from tests.soak.watch import SLOS, Watch
 
-SLOS = """\
-apiVersion: burnline/v1
-service: chat-api
-slos:
-  - name: availability
-    objective: 99
-    sli:
-      spans: {total: '{}', bad: '{ status = error }'}
-    by: [span.tenant.id]
-    alerts: {ticket: off, tiers: {page-slow: off}}
-"""
 # How soon people are told, after the fault is over: back-off (15 s), a retry that hangs (10 s), gossip.
 SOON = 60.0
 LONGEST_LAG = 5.0  # on a machine that other things keep busy
-
-
-@dataclass
-class Watch:
-    """What `/metrics` said, second by second."""
-
-    engine: Engine
-    lags: list[float] = field(default_factory=list)
-    rss: list[float] = field(default_factory=list)
-    gaps: list[float] = field(default_factory=list)
-
-    def run(self, stop: threading.Event) -> None:
-        last = 0.0
-        while not stop.wait(1.0):
-            page = self.engine.get("/metrics")
-            decided = _value(page, "burnline_slo_decided_timestamp_seconds")
-            self.lags.append(time.time() - decided)
-            self.gaps.append(decided - last if last else 0.0)
-            self.rss.append(_value(page, "process_resident_memory_bytes") / 2**20)
-            last = decided
-
-    def summary(self) -> dict[str, Any]:
-        ordered = sorted(self.lags)
-        return {
-            "seconds": len(self.lags),
-            "lag_median": round(ordered[len(ordered) // 2], 2),
-            "lag_most": round(ordered[-1], 2),
-            "longest_gap": round(max(self.gaps), 2),
-            "rss_mib": [round(self.rss[0]), round(max(self.rss)), round(self.rss[-1])],
-        }
 
 
 class Scene:
@@ -82,7 +43,7 @@ class Scene:
         self.began: dict[str, float] = {}
         self.threads: list[threading.Thread] = []
 
-    def __enter__(self) -> "Scene":
+    def __enter__(self) -> Self:
         self.engine.start()
         self.threads = [
             threading.Thread(target=work, daemon=True)
@@ -176,6 +137,14 @@ def _mode(mode: str) -> Fault:
     return _each(lambda am: setattr(am.proxy, "mode", mode))
 
 
+def _modes(*modes: str) -> Fault:
+    def work(scene: Scene) -> None:
+        for am, mode in zip(scene.ams, modes, strict=True):
+            am.proxy.mode = mode
+
+    return work
+
+
 CASES = {
     "stopped": Case(_each(lambda am: am.stop()), _each(lambda am: am.start())),
     "killed": Case(
@@ -193,6 +162,7 @@ CASES = {
     "hangs": Case(_mode("hang"), _mode("pass")),
     "slow": Case(_mode("slow"), _mode("pass"), at_once=True),
     "answers-500": Case(_mode("500"), _mode("pass")),
+    "both-ways": Case(_modes("hang", "500"), _mode("pass")),
 }
 
 
@@ -253,25 +223,23 @@ def poison(scene: Scene) -> dict[str, Any]:
     seen = {"case": "poison", "neighbour_told_after": round(time.monotonic() - began, 1)}
     assert scene.counts("poison") == (0, 0)
     for am in scene.ams:
-        name = f'burnline_alertmanager_refused_alerts_total{{replica="{am.proxy.url}"}}'
-        assert _value(scene.engine.get("/metrics"), name) >= 1
+        name = f'burnline_alertmanager_refused_alerts_total{{replica="{am.proxy.url}"}} 1'
+        eventually(lambda n=name: n in scene.engine.get("/metrics"))
     _mode("pass")(scene)
     scene.end("poison", "poison-neighbour")
     scene.told("poison-neighbour", 1, 1)
     return seen
 
 
-def _value(page: str, name: str) -> float:
-    return float(re.search(rf"^{re.escape(name)} (\S+)$", page, re.MULTILINE)[1])
-
-
 def _alone(name: str, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="burnline-soak-") as directory:
         try:
+            if name == "prometheus-gone":
+                return prometheus_gone(Path(directory) / name, seconds)
             with Scene(Path(directory) / name) as scene:
                 return poison(scene) if name == "poison" else run(scene, name, seconds)
-        except AssertionError as error:
-            return {"case": name, "failed": str(error)}
+        except Exception as error:  # noqa: BLE001 - one case's failure is a result, too
+            return {"case": name, "failed": f"{type(error).__name__}: {error}"}
 
 
 def main() -> int:
@@ -279,11 +247,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=600.0, help="how long a fault lasts")
     parser.add_argument("--at-a-time", type=int, default=4, help="cases side by side")
-    parser.add_argument("cases", nargs="*", default=[*CASES, "poison"], metavar="CASE")
+    every = [*CASES, "poison", "prometheus-gone"]
+    parser.add_argument("cases", nargs="*", default=every, metavar="CASE")
     asked = parser.parse_args()
-    unknown = set(asked.cases) - {*CASES, "poison"}
+    unknown = set(asked.cases) - set(every)
     if unknown:
-        parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}, poison")
+        parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(every)}")
     failed = 0
     with ThreadPoolExecutor(asked.at_a_time) as pool:
         for seen in pool.map(lambda name: _alone(name, asked.seconds), asked.cases):
