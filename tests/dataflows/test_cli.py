@@ -68,6 +68,11 @@ USAGE = [
     Wrong(RUN + " --spool-size 4GB", 2, "'4GB' is no size; write a whole number of KiB, MiB"),
     Wrong(RUN + " --stale-after 5", 2, "'5' is no duration; write whole units, such as 30s"),
     Wrong(RUN + " --workers 0", 2, "'--workers': 0 is not in the range 1<=x<=64"),
+    Wrong(RUN + " --remote-write prom:9090", 2, "'prom:9090' is no URL; write such as http://"),
+    Wrong(RUN + " --remote-write-interval 0s", 2, "'0s' is no duration"),
+    Wrong(RUN + " --remote-write-label a-b=c", 2, "'a-b=c' is no label; write NAME=VALUE such as"),
+    Wrong(RUN + " --remote-write-label __name__=c", 2, "'__name__=c' is no label"),
+    Wrong(RUN + " --remote-write-label region=", 2, "'region=' is no label"),
     Wrong("demo --seconds 2", 2, "--seconds 2 is too short for a page to come; write 15 or more"),
     Wrong("demo --seconds soon", 2, "'soon' is not a valid float"),
     Wrong("demo --json", 2, "--json prints when the demo ends; add --seconds 40"),
@@ -98,6 +103,11 @@ INPUT = [
         "run --slos good.yaml --data-dir good.yaml", 1, "can't be used (Not a directory); make it"
     ),
     Wrong(f"{RUN} {FREE} --http 999.1.1.1:80", 1, "pass --http HOST:PORT"),
+    Wrong(
+        f"{RUN} {FREE} --http 127.0.0.1:0 --remote-write http://u:pw@h:9090",
+        1,
+        "--remote-write: http://h:9090 is no remote write address; write it whole: http://HOST",
+    ),
     Wrong(RUN + " --otlp-grpc 999.1.1.1:80", 1, "pass --otlp-grpc HOST:PORT"),
     Wrong("demo --seconds 15 --traffic nope.csv", 1, "nope.csv: No such file or directory; name a"),
     Wrong("demo --seconds 15 --traffic folder", 1, "folder: "),
