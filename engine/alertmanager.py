@@ -136,7 +136,7 @@ class Sender:
     async def _keep(self, replica: Replica) -> None:
         while True:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(_Unreachable),
+                retry=retry_if_exception_type(Exception),  # whatever fails, paging goes on
                 wait=wait_exponential_jitter(multiplier=FIRST_RETRY, max=LONGEST_RETRY, jitter=0.2),
                 before_sleep=lambda state: self._down(replica, state),
                 sleep=lambda seconds: _set_within(replica.retry, seconds),
@@ -216,7 +216,10 @@ class Sender:
         if replica.up is not False:  # once, not at each try
             error = state.outcome.exception() if state.outcome else None
             log.warning(
-                "Alertmanager takes no alerts; trying on", replica=replica.name, error=str(error)
+                "Alertmanager takes no alerts; trying on",
+                replica=replica.name,
+                error=str(error),
+                exc_info=None if isinstance(error, _Unreachable) else error,
             )
             # It may be started anew, knowing nothing.
             replica.progress.doubted = time.monotonic()

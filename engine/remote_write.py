@@ -209,7 +209,7 @@ class RemoteWriter:
             receiver.wake.clear()
             while receiver.backlog.next() is not None:
                 async for attempt in AsyncRetrying(
-                    retry=retry_if_exception_type(_NotTaken),
+                    retry=retry_if_exception_type(Exception),  # whatever fails, it goes on
                     wait=_wait,
                     before_sleep=lambda state: self._down(receiver, state),
                 ):
@@ -274,7 +274,10 @@ class RemoteWriter:
         error = state.outcome.exception() if state.outcome else None
         if receiver.up is not False:  # once, not at each try
             log.warning(
-                "remote write fails; trying on, samples wait", url=receiver.name, error=str(error)
+                "remote write fails; trying on, samples wait",
+                url=receiver.name,
+                error=str(error),
+                exc_info=None if isinstance(error, _NotTaken) else error,
             )
         receiver.up = False
         self.metrics.remote_up.labels(receiver.name).set(0)

@@ -1,4 +1,5 @@
 import asyncio
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from engine._outbox import Outbox, Progress, payload
 from engine.alertmanager import Replica, Sender, shown
 from engine.board import Board, Change, identity
 from engine.book import read_book
+from engine.log import configure
 from engine.metrics import EngineMetrics
 from engine.service import Service, ServiceConfig, ServiceError
 from slo.decision import Alert, SeriesKey
@@ -381,6 +383,33 @@ def test_errors_are_tried_again_with_the_newest_state() -> None:
         await sender.stop()
 
     asyncio.run(_with_picky(work))
+
+
+def test_a_fault_of_our_own_is_told_and_does_not_end_paging(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = io.StringIO()
+    configure(log, json=True)
+    faults = [RuntimeError("a fault of our own")]
+
+    def faulty(*args: Any) -> dict[str, Any]:
+        if faults:
+            raise faults.pop()
+        return payload(*args)
+
+    monkeypatch.setattr(module, "payload", faulty)
+
+    async def work(picky: Picky, url: str) -> None:
+        board = Board([SINGLE])
+        board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+        sender = Sender([url], board, EngineMetrics())
+        await sender.start()
+        await _until(lambda: picky.accepted)
+        await sender.stop()
+
+    asyncio.run(_with_picky(work))
+    assert "a fault of our own" in log.getvalue()
+    assert "Traceback" in log.getvalue()
 
 
 def test_one_that_is_reached_again_has_the_others_tried_at_once(
