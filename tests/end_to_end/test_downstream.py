@@ -16,7 +16,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     if shutil.which("prometheus-alertmanager") is None:
         pytest.skip("prometheus-alertmanager is not installed: apt install prometheus-alertmanager")
     directory: Path = tmp_path_factory.mktemp("downstream")
-    with Scene(directory) as found:
+    with Scene(directory, interval=2) as found:
         yield found
 
 

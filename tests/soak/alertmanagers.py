@@ -23,7 +23,7 @@ route:
       matchers: ['severity="page"']
       group_by: ['...']
       group_wait: 0s
-      group_interval: 2s
+      group_interval: {interval}s
       repeat_interval: 4h
 receivers:
   - name: nobody
@@ -139,13 +139,15 @@ class Proxy:
 class Alertmanager:
     """One of a pair, restartable on its ports; `peer` is the gossip port of the other."""
 
-    def __init__(self, directory: Path, webhook: Webhook, gossip: int, peer: int) -> None:
+    def __init__(
+        self, directory: Path, webhook: Webhook, interval: int, gossip: int, peer: int
+    ) -> None:
         directory.mkdir()
         self.directory = directory
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = directory / "alertmanager.yml"
-        self.config.write_text(CONFIG.format(url=webhook.url))
+        self.config.write_text(CONFIG.format(url=webhook.url, interval=interval))
         self.gossip, self.peer = gossip, peer
         self.proxy = Proxy(self.url)
         self.process: subprocess.Popen[bytes] | None = None
@@ -160,7 +162,8 @@ class Alertmanager:
                     f"--web.listen-address=127.0.0.1:{self.port}",
                     f"--cluster.listen-address=127.0.0.1:{self.gossip}",
                     f"--cluster.peer=127.0.0.1:{self.peer}",
-                    "--cluster.peer-timeout=2s",
+                    "--cluster.peer-timeout=1s",
+                    "--cluster.gossip-interval=50ms",
                     "--cluster.settle-timeout=3s",
                     "--cluster.reconnect-interval=1s",
                     "--cluster.pushpull-interval=2s",
@@ -199,12 +202,18 @@ class Alertmanager:
             return False
 
 
-def pair(directory: Path, webhook: Webhook) -> list[Alertmanager]:
-    """Two that gossip: of what both know, people are told once."""
+def pair(directory: Path, webhook: Webhook, interval: int) -> list[Alertmanager]:
+    """Two that gossip: of what both know, people are told once.
+
+    Args:
+        directory: of their files.
+        webhook: what they tell.
+        interval: the `group_interval`; by default it is 5 minutes, longer than a test wants to wait.
+    """
     first, second = free_port(), free_port()
     found = [
-        Alertmanager(directory / "am-0", webhook, first, second),
-        Alertmanager(directory / "am-1", webhook, second, first),
+        Alertmanager(directory / "am-0", webhook, interval, first, second),
+        Alertmanager(directory / "am-1", webhook, interval, second, first),
     ]
     for one in found:
         one.start()
