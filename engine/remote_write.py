@@ -6,57 +6,27 @@ the other receivers nor the flow.
 """
 
 import asyncio
-import math
-import ssl
+import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Protocol
 
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
-from yarl import URL
 
-from engine._remote_backlog import Backlog, Chunk, Samples
-from engine._remote_protobuf import CONTENT_TYPE, VERSION, encode_request
-from engine.alertmanager import authorization, shown
-from engine.exposition import engine_version
+from engine._remote_backlog import Chunk, Samples
+from engine._remote_protobuf import encode_request
+from engine._remote_receiver import NoCredentials, Outgoing, Receiver, number_alike, retry_after
 from engine.log import log
 from engine.metrics import EngineMetrics
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 FIRST_RETRY, LONGEST_RETRY = 0.2, 15.0
-LONGEST_RETRY_AFTER = 300.0
-MAX_BACKLOG_BYTES = 256 << 20
 # A receiver that refuses samples is spoken of once in so many seconds.
 QUIET_SECONDS = 600.0
-
-
-class Outgoing(Protocol):
-    """What a request needs to be let in; asked at each request, since tokens are rotated."""
-
-    def headers(self) -> dict[str, str]:
-        """Headers to add."""
-
-    def ssl(self) -> ssl.SSLContext | bool:
-        """Whom to trust; True for the system's certificates."""
-
-
-class NoCredentials:
-    """Neither a token nor certificates of its own."""
-
-    def headers(self) -> dict[str, str]:
-        """No headers."""
-        return {}
-
-    def ssl(self) -> ssl.SSLContext | bool:
-        """The system's certificates."""
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,42 +54,6 @@ class _NotTaken(Exception):  # noqa: N818 - a state of the receiver
         self.after = after
 
 
-class Receiver:
-    """One address, and what it has not taken yet.
-
-    Args:
-        url: whole; credentials in it become basic auth.
-        keep: as in `RemoteWrite`.
-
-    Raises:
-        ValueError: the address is no `http` or `https` URL, or has no path.
-    """
-
-    def __init__(self, url: str, keep: float) -> None:
-        parsed = URL(url)
-        if parsed.scheme not in ("http", "https") or not parsed.host or parsed.path in ("", "/"):
-            name = shown(parsed.with_query(None) if parsed.absolute else parsed)
-            raise ValueError(
-                f"{name} is no remote write address; write it whole: http://HOST:PORT/api/v1/write"
-            )
-        self.name = shown(parsed.with_query(None).with_fragment(None))
-        self.url = parsed.with_user(None).with_fragment(None)
-        self.headers = {
-            "Content-Type": CONTENT_TYPE,
-            "Content-Encoding": "snappy",
-            "User-Agent": f"burnline/{engine_version()}",
-            "X-Prometheus-Remote-Write-Version": VERSION,
-        } | authorization(parsed)
-        self.backlog = Backlog(keep, MAX_BACKLOG_BYTES)
-        self.wake = asyncio.Event()
-        self.up: bool | None = None
-        self.complained = -math.inf
-
-    def waiting(self) -> int:
-        """Samples that it has not taken yet."""
-        return self.backlog.pending
-
-
 class RemoteWriter:
     """Keeps receivers supplied; lives on one event loop.
 
@@ -145,7 +79,7 @@ class RemoteWriter:
         self.executor = executor
         self.credentials = credentials or NoCredentials()
         self.receivers = [Receiver(url, config.keep) for url in config.urls]
-        _number_alike(self.receivers)
+        number_alike(self.receivers)
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._take: Callable[[], Samples] | None = None
@@ -177,11 +111,12 @@ class RemoteWriter:
                 await self._add_samples()
                 await asyncio.gather(*(self._send_last(receiver) for receiver in self.receivers))
         except TimeoutError:
-            log.warning("stopped before every remote write receiver had the newest samples")
-        for receiver in self.receivers:
-            self._dropped(receiver, "stopped", receiver.backlog.pending)
-        await self._session.close()
-        self._session = None
+            log.warning("stopped before every remote write receiver had answered")
+        finally:
+            for receiver in self.receivers:
+                self._left(receiver)
+            await self._session.close()
+            self._session = None
 
     async def _record(self) -> None:
         due = time.monotonic()
@@ -218,11 +153,14 @@ class RemoteWriter:
             await receiver.wake.wait()
 
     async def _send_last(self, receiver: Receiver) -> None:
-        try:
+        with contextlib.suppress(_NotTaken):  # what is left is told
             while receiver.backlog.next() is not None:
                 await self._send_next(receiver)
-        except _NotTaken as error:
-            log.warning("samples not sent at the end", url=receiver.name, error=str(error))
+
+    def _left(self, receiver: Receiver) -> None:
+        if pending := receiver.waiting():
+            self._dropped(receiver, "stopped", pending)
+            log.warning("samples for remote write are lost", url=receiver.name, samples=pending)
 
     async def _send_next(self, receiver: Receiver) -> None:
         chunk = receiver.backlog.next()
@@ -305,33 +243,8 @@ class RemoteWriter:
         return ", ".join(receiver.name for receiver in self.receivers)
 
 
-def retry_after(value: str) -> float:
-    """Seconds that a Retry-After header asks for, within bounds; 0 for none, and for nonsense.
-
-    >>> [retry_after(v) for v in ("", "7", "soon", "-1", "1e9", "Wed, 21 Oct 2015 07:28:00 GMT")]
-    [0.0, 7.0, 0.0, 0.0, 300.0, 0.0]
-    """
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return 0.0
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER) if math.isfinite(seconds) else 0.0
-
-
 def _wait(state: RetryCallState) -> float:
     """Back off, and at least as long as the receiver asked for."""
     backoff = wait_exponential_jitter(multiplier=FIRST_RETRY, max=LONGEST_RETRY, jitter=0.2)(state)
     error = state.outcome.exception() if state.outcome else None
     return max(backoff, error.after) if isinstance(error, _NotTaken) else backoff
-
-
-def _number_alike(receivers: list[Receiver]) -> None:
-    """Addresses that differ in what is not shown get a number: each has metrics of its own."""
-    seen: Counter[str] = Counter()
-    for receiver in receivers:
-        seen[receiver.name] += 1
-        if seen[receiver.name] > 1:
-            receiver.name = f"{receiver.name} ({seen[receiver.name]})"

@@ -20,12 +20,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine import remote_write as module
 from engine._remote_backlog import Samples
 from engine._remote_protobuf import encode_series, encode_time
+from engine._remote_receiver import Receiver, retry_after
 from engine._remote_samples import Recorder
 from engine.board import Board
 from engine.exposition import Exposition
 from engine.log import configure
 from engine.metrics import EngineMetrics
-from engine.remote_write import Receiver, RemoteWrite, RemoteWriter, retry_after
+from engine.remote_write import RemoteWrite, RemoteWriter
 from engine.service import Service, ServiceConfig, ServiceError
 from slo.decision import SeriesKey
 from tests.engine.boards import NOW, alert, decision, grouped, objective
@@ -458,7 +459,7 @@ def test_a_prometheus_that_is_killed_has_no_hole(tmp_path: Path) -> None:
             there = stored(root(url))
     for reason in ("refused", "backlog"):
         assert value(metrics, "dropped_samples_total", reason=reason) == 0
-    assert len(there) > 10
+    assert there[-1] - there[0] > 2000
     assert there == times[: len(there)]
 
 
