@@ -1,4 +1,4 @@
-"""Alertmanagers that fail, briefly; `make soak-downstream` has them fail for ten minutes."""
+"""What is told fails, briefly; `make soak-downstream` has it fail for ten minutes."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak.downstream import Scene, poison, run
+from tests.soak.remote_write import prometheus_gone
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
@@ -27,3 +28,9 @@ def test_people_are_told_afterwards_and_once(scene: Scene, name: str) -> None:
 
 def test_one_alert_that_is_refused_delays_no_other(scene: Scene) -> None:
     poison(scene)
+
+
+def test_a_prometheus_that_is_killed_misses_nothing(tmp_path: Path) -> None:
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not installed: apt install prometheus")
+    prometheus_gone(tmp_path / "engine", seconds=4, interval=1)

@@ -14,11 +14,14 @@ from tests.servers import eventually, free_port, get_json, receiver
 from tests.soak.alertmanagers import Proxy
 from tests.soak.watch import SLOS, Watch
 
-INTERVAL = 5.0
 
-
-def prometheus_gone(directory: Path, seconds: float) -> dict[str, Any]:
+def prometheus_gone(directory: Path, seconds: float, interval: int = 5) -> dict[str, Any]:
     """Kill the receiver for so long, while another hangs all the time.
+
+    Args:
+        directory: of every file.
+        seconds: how long it is gone.
+        interval: from one sample of a series to the next.
 
     Raises:
         AssertionError: samples are missing, or the flow waited.
@@ -33,7 +36,7 @@ def prometheus_gone(directory: Path, seconds: float) -> dict[str, Any]:
         SLOS,
         settings={
             "REMOTE_WRITE": f"{url} {hanging.url}/api/v1/write",
-            "REMOTE_WRITE_INTERVAL": f"{INTERVAL:.0f}s",
+            "REMOTE_WRITE_INTERVAL": f"{interval}s",
         },
     )
     stop, watch = threading.Event(), Watch(engine)
@@ -66,7 +69,7 @@ def prometheus_gone(directory: Path, seconds: float) -> dict[str, Any]:
             "flow": watch.summary(),
         }
         assert seen["dropped"] == 0, seen
-        assert longest < INTERVAL + 2, seen
+        assert longest < interval + 2, seen
         assert times[-1] - times[0] > seconds, seen
         assert max(watch.lags) < 5, seen
         return seen
