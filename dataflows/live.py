@@ -109,7 +109,9 @@ class Engine:
 
     def flow(self) -> Dataflow:
         """The dataflow over what `open` has opened."""
-        self._source = SpoolSource(self.spool, self._stopping.is_set)
+        self._source = SpoolSource(
+            self.spool, self._stopping.is_set, self.metrics.lost_payloads.inc
+        )
         return build(self.plan, self._source, Publish(self._publisher), self._measurer, spread=True)
 
     def run(self) -> None:
@@ -218,6 +220,7 @@ class Engine:
             )
         except SpoolUnavailable as error:
             raise StartError(str(error)) from error
+        self.metrics.watch_clock(self.spool.clock)
 
     def _publisher(self) -> Take:
         return self.board.publish if self.on_decision is None else self._publish_and_tell

@@ -43,7 +43,7 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
         that began and ended while we were away is not passed over.
         """
         if len(values) > 1 and not values[0].exact:
-            seconds = groupby(values, key=lambda deposit: int(deposit.clock))
+            seconds = groupby(values, key=_second)
             values = [merge(list(group)) for _, group in seconds]
         return [update for deposit in values for update in self.intake.take(deposit)], _RETAIN
 
@@ -85,3 +85,8 @@ class DecideStep(StatefulBatchLogic[Update, Decision, bytes]):
     def snapshot(self) -> bytes:
         """The decider's state."""
         return pickle.dumps(self.decider.state(), pickle.HIGHEST_PROTOCOL)
+
+
+def _second(deposit: Deposit) -> tuple[int, int]:
+    """The clock's second, and the step of the clock if it was stepped within it."""
+    return int(deposit.clock), deposit.ahead_ns // 1_000_000_000

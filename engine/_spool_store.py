@@ -2,29 +2,31 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
-from engine.log import log
+from engine.clock import Clock
 
 DELETE_PAYLOADS = 512
 # Not less than a group, so that deleting keeps up with storing.
 DELETE_BYTES = 32 << 20
 PAGE_BYTES = 32768
 CHECKPOINT_BYTES = 64 << 20
-CLOCK_WARNING_NS = 1_000_000_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payload (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, received_ns INTEGER NOT NULL,
-    signal INTEGER NOT NULL, body BLOB NOT NULL);
+    id INTEGER PRIMARY KEY, received_ns INTEGER NOT NULL, signal INTEGER NOT NULL, body BLOB NOT NULL,
+    ahead_ns INTEGER NOT NULL DEFAULT 0, doubt_ns INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS state (
     one INTEGER PRIMARY KEY CHECK (one = 1), last_id INTEGER NOT NULL, received_ns INTEGER NOT NULL,
     payloads INTEGER NOT NULL, bytes INTEGER NOT NULL);
 INSERT OR IGNORE INTO state VALUES (1, 0, 0, 0, 0);
+CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL);
 """
+_CLOCK_COLUMNS = ("ahead_ns", "doubt_ns")
 
 
 @dataclass(slots=True)
@@ -52,8 +54,18 @@ class Committed(NamedTuple):
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that may change threads."""
-    return sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    """A connection that may change threads.
+
+    With `psow=0` SQLite repeats the last frame of each commit up to the disk's next sector: a write
+    that is torn in the sector where the next commit begins takes nothing acknowledged with it.
+    """
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?psow=0",
+        uri=True,
+        timeout=5.0,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 def read_state(connection: sqlite3.Connection) -> State:
@@ -62,23 +74,27 @@ def read_state(connection: sqlite3.Connection) -> State:
     return State(*row)
 
 
+def read_identity(connection: sqlite3.Connection) -> str:
+    """What tells this spool from any other, also from one that is made anew in its place."""
+    return str(connection.execute("SELECT id FROM identity").fetchone()[0])
+
+
 class Store:
     """The writing side.
 
     Args:
         path: the database; it is made where it is missing.
-        now_ns: the wall clock.
+        clock: gives payloads their time of receipt.
 
     Raises:
         sqlite3.Error: it can't be opened.
         OSError: likewise.
     """
 
-    def __init__(self, path: Path, now_ns: Callable[[], int]) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self.connection = _open(path)
-        self._now_ns = now_ns
-        self._clock_held = False
+        self._clock = clock
 
     def commit(self, group: Sequence[tuple[int, bytes]], delete_to: int) -> Committed:
         """Store (signal, body) payloads, delete a piece of the ids up to `delete_to`; all or nothing.
@@ -105,6 +121,44 @@ class Store:
             raise
         return Committed(ids, state, deleted)
 
+    def skip_to(self, last_id: int) -> None:
+        """Never give an id up to this one again.
+
+        Raises:
+            sqlite3.Error: nothing was done.
+        """
+        self.connection.execute(
+            "UPDATE state SET last_id = ? WHERE last_id < ?", (last_id, last_id)
+        )
+
+    def adopt_identity(self, identity: str) -> None:
+        """Be the spool that a damaged one was."""
+        self.connection.execute("UPDATE identity SET id = ?", (identity,))
+
+    def restore(
+        self, rows: Sequence[tuple[int, int, int, bytes]], last_id: int, received_ns: int
+    ) -> None:
+        """Fill an empty spool with (id, received_ns, signal, body) of a damaged one.
+
+        Raises:
+            sqlite3.Error: nothing was done.
+        """
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(
+            "INSERT INTO payload (id, received_ns, signal, body) VALUES (?, ?, ?, ?)", rows
+        )
+        connection.execute(
+            "UPDATE state SET last_id = ?, received_ns = ?, payloads = ?, bytes = ?",
+            (
+                last_id,
+                max([received_ns, *(row[1] for row in rows)]),
+                len(rows),
+                sum(len(row[3]) for row in rows),
+            ),
+        )
+        connection.execute("COMMIT")
+
     def tidy(self, free: int) -> int:
         """Move the log into the database, where the disk has room for that, and give its own back.
 
@@ -129,10 +183,16 @@ class Store:
         self.connection.close()
 
     def _insert(self, state: State, ids: range, group: Sequence[tuple[int, bytes]]) -> None:
-        received_ns = self._stamp(state.received_ns)
+        moment = self._clock.read()
+        # Another process may have written the newest stamp.
+        received_ns = max(moment.now_ns, state.received_ns)
         self.connection.executemany(
-            "INSERT INTO payload VALUES (?, ?, ?, ?)",
-            [(id_, received_ns, *item) for id_, item in zip(ids, group, strict=True)],
+            "INSERT INTO payload (id, received_ns, signal, body, ahead_ns, doubt_ns)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (id_, received_ns, *item, moment.ahead_ns, moment.doubt_ns)
+                for id_, item in zip(ids, group, strict=True)
+            ],
         )
         state.last_id = ids[-1]
         state.received_ns = received_ns
@@ -154,17 +214,6 @@ class Store:
         state.bytes -= size
         return count == len(rows) and count < DELETE_PAYLOADS
 
-    def _stamp(self, last_ns: int) -> int:
-        now = self._now_ns()
-        held = last_ns - now > CLOCK_WARNING_NS
-        if held and not self._clock_held:
-            log.warning(
-                "the clock was set back; payloads get the last time of receipt until it is reached",
-                behind_seconds=(last_ns - now) / 1e9,
-            )
-        self._clock_held = held
-        return max(now, last_ns)
-
 
 def _open(path: Path) -> sqlite3.Connection:
     fresh = not path.exists()
@@ -179,6 +228,13 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_BYTES // PAGE_BYTES}")
         connection.execute(f"PRAGMA journal_size_limit = {2 * CHECKPOINT_BYTES}")
         connection.executescript(_SCHEMA)
+        connection.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (uuid4().hex,))
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(payload)")}
+        for column in _CLOCK_COLUMNS:  # a spool of an earlier version
+            if column not in columns:
+                connection.execute(
+                    f"ALTER TABLE payload ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0"
+                )
         if fresh:  # the file's name must survive a power cut, too
             _sync_directory(path.parent)
     except BaseException:

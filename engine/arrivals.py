@@ -15,6 +15,9 @@ class Arrivals:
         exact: see `slo.messages.Deposit.exact`.
         tick: every shard is to move on to the clock, also those without data.
         watermarks: newest arrival of (traces, metrics), 0 for none yet.
+        ahead_ns: how far the clock is ahead of the senders' (see `engine.clock`): events are placed by
+            as much later.
+        doubt_ns: events may be ahead by so much more than usual: the wall clock is doubted.
     """
 
     clock: float
@@ -24,3 +27,5 @@ class Arrivals:
     exact: bool = False
     tick: bool = False
     watermarks: tuple[float, float] = (0.0, 0.0)
+    ahead_ns: int = 0
+    doubt_ns: int = 0

@@ -120,12 +120,16 @@ class Measurer:
         """One deposit for each shard that something arrived for; for all on a tick."""
         gathered: dict[str, _Shard] = {}
         clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
+        limit_ns = min(clock_ns + self.skew_ns + arrivals.doubt_ns, LATEST_NS)
         if arrivals.traces and self._reader:
             batch = self._read(self._reader, arrivals.traces)
             if len(batch):
-                self._count_spans(batch, clock_ns, gathered)
+                ends = _placed(batch.end_ns, arrivals.ahead_ns)
+                self._count_spans(batch, ends, clock_ns, limit_ns, gathered)
         if arrivals.metrics and self._points:
-            self._gather_points(self._points, arrivals.metrics, clock_ns, gathered)
+            # Points keep the time that their writer gave them: increments compare it.
+            limit_ns -= arrivals.ahead_ns
+            self._gather_points(self._points, arrivals.metrics, limit_ns, gathered)
         touched: Iterable[str] = self.shards if arrivals.tick else gathered
         return [(shard, _deposit(shard, arrivals, gathered.get(shard))) for shard in touched]
 
@@ -137,11 +141,16 @@ class Measurer:
                 self.refused("traces", str(refusal))
                 payloads = [p for i, p in enumerate(payloads) if i != refusal.index]
 
-    def _count_spans(self, batch: SpanBatch, clock_ns: int, gathered: dict[str, _Shard]) -> None:
-        placeable = self._placeable(batch, clock_ns)
-        seconds = (np.minimum(batch.end_ns, np.uint64(clock_ns)) // np.uint64(10**9)).astype(
-            np.int64
-        )
+    def _count_spans(
+        self,
+        batch: SpanBatch,
+        ends: NDArray[np.uint64],
+        clock_ns: int,
+        limit_ns: int,
+        gathered: dict[str, _Shard],
+    ) -> None:
+        placeable = self._placeable(ends, limit_ns)
+        seconds = (np.minimum(ends, np.uint64(clock_ns)) // np.uint64(10**9)).astype(np.int64)
         numbers = seconds // BUCKET
         buckets, ids = _number_buckets(numbers)
         masks: dict[Filter, NDArray[np.bool_]] = {}
@@ -163,11 +172,10 @@ class Measurer:
             examples = _examples(batch, grouped.ids, bad)
             self._gather(objective, grouped, found, buckets, examples, gathered)
 
-    def _placeable(self, batch: SpanBatch, clock_ns: int) -> NDArray[np.bool_]:
+    def _placeable(self, ends: NDArray[np.uint64], limit_ns: int) -> NDArray[np.bool_]:
         """Rows with an end time that is not too far ahead; the others are counted apart."""
-        limit = np.uint64(min(clock_ns + self.skew_ns, LATEST_NS))
-        ended = batch.end_ns != 0
-        due = batch.end_ns <= limit
+        ended = ends != 0
+        due = ends <= np.uint64(limit_ns)
         if not ended.all():
             self.apart("no_end_time", int((~ended).sum()))
         if not due.all():
@@ -228,10 +236,9 @@ class Measurer:
         self,
         reader: PointReader,
         payloads: Sequence[bytes],
-        clock_ns: int,
+        limit_ns: int,
         gathered: dict[str, _Shard],
     ) -> None:
-        limit = clock_ns + self.skew_ns
         for payload in payloads:
             try:
                 points = reader.read(payload)
@@ -239,7 +246,7 @@ class Measurer:
                 self.refused("metrics", str(refusal))
                 continue
             for point in points:
-                if point.time_ns > limit:
+                if point.time_ns > limit_ns:
                     # It would keep its stream deaf until then.
                     self.apart("future", 1)
                     continue
@@ -254,6 +261,14 @@ class Measurer:
             edge = reader.edges[objective, metric]
             if edge < NEAR_EDGE * self._bounds[objective]:
                 self.edge(objective, metric, edge)
+
+
+def _placed(ends: NDArray[np.uint64], ahead_ns: int) -> NDArray[np.uint64]:
+    """End times on the engine's clock, which is ahead of the senders'; 0 stays 0, for none."""
+    if not ahead_ns:
+        return ends
+    later = np.minimum(ends, np.uint64(LATEST_NS - ahead_ns)) + np.uint64(ahead_ns)
+    return np.where(ends == 0, ends, later)
 
 
 class _SpanObjective:
@@ -372,6 +387,7 @@ def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
             live=arrivals.live,
             exact=arrivals.exact,
             watermarks=arrivals.watermarks,
+            ahead_ns=arrivals.ahead_ns,
         )
     entries = Entries.none()
     if shard.rows:
@@ -390,6 +406,7 @@ def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
         points=tuple(shard.points),
         tallies=tuple(shard.tallies),
         watermarks=arrivals.watermarks,
+        ahead_ns=arrivals.ahead_ns,
     )
 
 

@@ -22,6 +22,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from engine.clock import Clock
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -221,6 +223,35 @@ class EngineMetrics:
         for reason in ("refused", "backlog", "stopped"):
             self.remote_dropped.labels(url, reason)
         self.remote_pending.labels(url).set_function(pending)
+
+        self.lost_payloads = self._counter(
+            "burnline_spool_lost_payloads",
+            "Acknowledged payloads that a damaged spool lost before they were counted.",
+            (),
+        )
+        self.clock_steps = self._counter(
+            "burnline_clock_jumps",
+            "Steps of the wall clock of more than 5 s, by direction; doubted before they are believed.",
+            ("direction",),
+        )
+        self.clock_ahead_seconds = self._gauge(
+            "burnline_clock_ahead_seconds",
+            "How far the engine's time is ahead of the wall clock, after one that was set back.",
+        )
+        self.clock_doubt_seconds = self._gauge(
+            "burnline_clock_doubt_seconds",
+            "How far the wall clock is ahead of the engine's time while a step is doubted.",
+        )
+
+    def watch_clock(self, clock: Clock) -> None:
+        """Show the engine's clock, read at each scrape."""
+        clock.on_step = lambda seconds: self.clock_steps.labels(
+            "forward" if seconds > 0 else "back"
+        ).inc()
+        for direction in ("forward", "back"):
+            self.clock_steps.labels(direction)
+        self.clock_ahead_seconds.set_function(lambda: clock.read().ahead_ns / 1e9)
+        self.clock_doubt_seconds.set_function(lambda: clock.read().doubt_ns / 1e9)
 
     def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
         """Show a spool's depth, read at each scrape."""

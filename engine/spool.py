@@ -3,19 +3,16 @@
 SQLite in WAL mode with `synchronous=FULL`: a commit is written, synced, and only then visible to
 readers. One thread writes; whatever waits for it goes into one transaction, so that one sync
 serves many payloads. A crash of the process or machine loses nothing that was acknowledged. Where
-a disk loses bytes that it had promised to keep, SQLite's frame checksums end the log at the last
-whole transaction before the damage: what is left is a prefix of the groups since the last
-checkpoint.
+a disk loses bytes that it had promised to keep, what is left is kept, and what is missing is known
+and reported (`engine._spool_repair`).
 
-Receipt times never go backwards: while the wall clock is behind the last stamp (it was set back),
-new payloads get that last stamp, also after a restart.
+Receipt times are the engine's time (`engine.clock`), which never goes back, also after a restart.
 """
 
 import queue
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
@@ -23,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from engine._spool_store import State, Store, connect, read_state
+from engine._spool_repair import AckMark, missing_after, open_store
+from engine._spool_store import State, Store, connect, read_identity, read_state
+from engine.clock import Clock
 from engine.log import log
 
 Signal = Literal["traces", "metrics"]
@@ -54,12 +53,16 @@ class Stored(NamedTuple):
         received_ns: Unix nanoseconds, the same for all of a commit, never descending.
         signal: what it is.
         body: the payload.
+        ahead_ns: see `engine.clock.Moment`; as of the receipt.
+        doubt_ns: likewise.
     """
 
     id: int
     received_ns: int
     signal: Signal
     body: bytes
+    ahead_ns: int = 0
+    doubt_ns: int = 0
 
 
 class Depth(NamedTuple):
@@ -86,8 +89,13 @@ class Spool:
         max_waiting: bytes of appends that may wait for the disk in memory.
         min_free: bytes of the disk that are left alone: deleting, and moving the log (about 100 MB
             at most) into the database, need room, too; a really full disk could not recover by itself.
-        now_ns: the wall clock.
+        clock: gives payloads their time of receipt; it will tell no earlier one than the spool holds.
         disk_free: free bytes of the disk that holds a directory.
+
+    Attributes:
+        identity: tells it from any other spool, also one made anew in its place.
+        clock: the engine's time.
+        torn_bytes: of the log's end when it was opened; see `engine._spool_repair.Opened`.
 
     Raises:
         SpoolUnavailable: it can't be opened.
@@ -99,32 +107,39 @@ class Spool:
         max_bytes: int = 8 << 30,
         max_waiting: int = 256 << 20,
         min_free: int = 128 << 20,
-        now_ns: Callable[[], int] = time.time_ns,
+        clock: Clock | None = None,
         disk_free: Callable[[Path], int] = lambda directory: shutil.disk_usage(directory).free,
     ) -> None:
         self.path = Path(path)
         self.max_bytes = max_bytes
         self.max_waiting = max_waiting
         self.min_free = min_free
-        self._now_ns = now_ns
+        self.clock = clock or Clock()
         self._disk_free = disk_free
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
         self._closed = False
         self._delete_to = 0
+        self._skip_to = 0
         self._deleted: list[tuple[int, Future[None]]] = []
         self._read_lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._store: Store | None = Store(self.path, now_ns)
-            self._state = read_state(self._store.connection)
+            opened = open_store(self.path, self.clock)
+            self._store: Store | None = opened.store
+            self._state = read_state(opened.store.connection)
+            self.identity = read_identity(opened.store.connection)
             self._reader = connect(self.path)
         except (sqlite3.Error, OSError) as error:
             raise SpoolUnavailable(
                 f"the spool {self.path} can't be opened: {error}; check that its directory is "
                 "writable and the file is a spool, or name another place"
             ) from error
+        self.torn_bytes = opened.torn_bytes
+        self._missing = opened.missing
+        self._mark = AckMark(self.path, self.identity)
+        self.clock.not_before(self._state.received_ns)
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self._thread.start()
 
@@ -165,11 +180,12 @@ class Spool:
                 self._read_lock,
                 closing(self._select(after_id, max_payloads)) as rows,
             ):
-                for id_, received_ns, signal, body in rows:
+                for id_, received_ns, signal, body, ahead_ns, doubt_ns in rows:
                     size += len(body)
                     if found and size > max_bytes:
                         break
-                    found.append(Stored(id_, received_ns, SIGNALS[signal], body))
+                    stored = Stored(id_, received_ns, SIGNALS[signal], body, ahead_ns, doubt_ns)
+                    found.append(stored)
         except sqlite3.Error as error:
             raise SpoolUnavailable(f"the spool {self.path} can't be read: {error}") from error
         return found
@@ -201,6 +217,14 @@ class Spool:
         """The id of the newest payload ever acknowledged, 0 before the first."""
         return self._current().last_id
 
+    def skip_to(self, id_: int) -> None:
+        """Give no id up to this one any more: it had been given before, and counted."""
+        self._skip_to = id_
+
+    def missing_after(self, id_: int) -> int:
+        """How many payloads after an id were found missing when the spool was opened."""
+        return missing_after(self._missing, id_)
+
     def close(self) -> None:
         """Store what waits, then close; later appends raise `SpoolUnavailable`."""
         with self._lock:
@@ -214,7 +238,8 @@ class Spool:
 
     def _select(self, after_id: int, limit: int) -> sqlite3.Cursor:
         return self._reader.execute(
-            "SELECT id, received_ns, signal, body FROM payload WHERE id > ? ORDER BY id LIMIT ?",
+            "SELECT id, received_ns, signal, body, ahead_ns, doubt_ns FROM payload"
+            " WHERE id > ? ORDER BY id LIMIT ?",
             (after_id, limit),
         )
 
@@ -267,6 +292,8 @@ class Spool:
             self._recover(error)
             self._refuse(group, error)
             return
+        if ids:
+            self._mark.note(ids[-1])
         for item, id_ in zip(group, ids, strict=True):
             item.stored.set_result(id_)
         self._report_deleted()
@@ -292,8 +319,11 @@ class Spool:
 
     def _commit(self, group: list[_Append]) -> range:
         if self._store is None:
-            self._store = Store(self.path, self._now_ns)
+            self._store = Store(self.path, self.clock)
         target = self._delete_to
+        if self._skip_to:
+            self._store.skip_to(self._skip_to)
+            self._skip_to = 0
         done = self._store.commit([(item.signal, item.body) for item in group], target)
         with self._lock:
             self._state = done.state

@@ -1,18 +1,19 @@
 """The flow's live source: payloads from the spool, in the order in which they were acknowledged.
 
 The clock of what is read is the moment at which it was received, so that a replay after a restart decides
-as before; once everything is read it is the wall clock, with a tick a second.
+as before; once everything is read it is the engine's time, with a tick a second.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from engine.arrivals import Arrivals
+from engine.clock import SECOND_NS
 from engine.log import log
 from engine.spool import Spool, Stored
 
@@ -22,6 +23,8 @@ BYTES_PER_READ = 64 << 20
 # Without a backlog, what comes within so long is decided on together.
 PACE = timedelta(milliseconds=50)
 TICK = 1.0
+# A pause that is longer was most likely one of ours, without ticks.
+LONGEST_PAUSE = 60.0
 # Bytewax reads at most one epoch ahead of what is processed, and resumes from the last whole snapshot:
 # payloads before the one but two are never asked for again.
 SNAPSHOTS_KEPT = 3
@@ -35,11 +38,13 @@ class Position:
         after: id of the last payload read.
         clock: Unix seconds.
         watermarks: newest arrival of (traces, metrics).
+        spool: identity of the spool that was read; empty before the first.
     """
 
     after: int = 0
     clock: float = 0.0
     watermarks: tuple[float, float] = (0.0, 0.0)
+    spool: str = ""
 
 
 class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
@@ -48,11 +53,18 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
     Args:
         spool: of this process; None in a process of a cluster that has none.
         stopping: asked before each read; True ends the input, and so the flow, with a snapshot.
+        lost: told how many acknowledged payloads can't be read any more and were not counted.
     """
 
-    def __init__(self, spool: Spool | None, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        spool: Spool | None,
+        stopping: Callable[[], bool],
+        lost: Callable[[int], None] = lambda _payloads: None,
+    ) -> None:
         self.spool = spool
         self.stopping = stopping
+        self.lost = lost
         self.partition: SpoolPartition | None = None
 
     def list_parts(self) -> list[str]:
@@ -65,7 +77,7 @@ class SpoolSource(FixedPartitionedSource[Arrivals, Position]):
         """Read on where it was left."""
         if self.spool is None:
             raise ValueError("this process has no spool")
-        self.partition = SpoolPartition(self.spool, self.stopping, resume_state)
+        self.partition = SpoolPartition(self.spool, self.stopping, resume_state, self.lost)
         return self.partition
 
 
@@ -77,25 +89,43 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         spool: Spool,
         stopping: Callable[[], bool],
         resume: Position | None,
-        now: Callable[[], float] = time.time,
+        lost: Callable[[int], None] = lambda _payloads: None,
     ) -> None:
         self.spool = spool
         self.stopping = stopping
-        self.now = now
-        self.position = resume or Position()
         # What is in the spool already was, or could have been, decided on before the restart.
         self.replay_until = spool.last_id()
-        if self.position.after > self.replay_until:
-            log.warning(
-                "the spool is another than the one read before; all of it is read",
-                read_through=self.position.after,
-                newest=self.replay_until,
-            )
-            self.position = Position(0, self.position.clock, self.position.watermarks)
+        self.position = self._resumed(resume or Position())
+        self._report_missing(lost)
         self.ticked = self.position.clock
         self.snapshots: deque[int] = deque()
         self.backlog = False
         self.idle_since = time.monotonic()
+
+    def _resumed(self, position: Position) -> Position:
+        # A snapshot of an earlier version names no spool.
+        read = getattr(position, "spool", "") or self.spool.identity
+        after, newest = position.after, self.replay_until
+        if after > newest or read != self.spool.identity:
+            log.warning(
+                "the spool is another than the one read before; all of it is read"
+                if read != self.spool.identity
+                else "the spool lost payloads that had been counted; it is read on from its end",
+                read_through=after,
+                newest=newest,
+            )
+            self.spool.skip_to(after)
+            after = 0 if read != self.spool.identity else newest
+        return Position(after, position.clock, position.watermarks, self.spool.identity)
+
+    def _report_missing(self, lost: Callable[[int], None]) -> None:
+        missing = self.spool.missing_after(self.position.after)
+        if missing:
+            log.error(
+                "acknowledged payloads that had not been counted are lost with the damaged spool",
+                payloads=missing,
+            )
+            lost(missing)
 
     def read_all_for(self, seconds: float) -> bool:
         """Whether there has been nothing to read for so long; asked from other threads."""
@@ -113,13 +143,15 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         self.backlog = len(stored) == PAYLOADS_PER_READ or read > BYTES_PER_READ // 2
         if stored:
             self.idle_since = time.monotonic()
-            return [self._arrivals(group) for group in _same_second(stored)]
-        now = self.now()
-        # A wall clock that was set back must not stop the ticks for as long.
-        if now - self.ticked >= TICK or now < self.ticked - TICK:
-            self.ticked = now
-            clock = max(now, self.position.clock)
-            self.position = Position(self.position.after, clock, self.position.watermarks)
+            return [
+                arrivals
+                for group in _same_second(stored)
+                for arrivals in (*self._missed_ticks(group), self._arrivals(group))
+            ]
+        clock = max(self.spool.clock.read().now_ns / 1e9, self.position.clock)
+        if clock - self.ticked >= TICK:
+            self.ticked = clock
+            self.position = replace(self.position, clock=clock)
             return [Arrivals(clock=clock, tick=True, watermarks=self.position.watermarks)]
         return []
 
@@ -137,6 +169,16 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
     def close(self) -> None:
         """Nothing of its own to close: the spool is the process's."""
 
+    def _missed_ticks(self, stored: list[Stored]) -> Iterator[Arrivals]:
+        """In a replay, the ticks that came while nothing did: what ended then has to end again."""
+        until = stored[-1].received_ns / 1e9
+        if stored[-1].id > self.replay_until or until - self.ticked > LONGEST_PAUSE:
+            return
+        while self.ticked and until - self.ticked > 2 * TICK:
+            self.ticked += TICK
+            clock = max(self.ticked, self.position.clock)
+            yield Arrivals(clock, live=False, tick=True, watermarks=self.position.watermarks)
+
     def _arrivals(self, stored: list[Stored]) -> Arrivals:
         received = stored[-1].received_ns / 1e9
         clock = max(received, self.position.clock)
@@ -144,7 +186,7 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         metrics = tuple(s.body for s in stored if s.signal == "metrics")
         marks = self.position.watermarks
         marks = (clock if traces else marks[0], clock if metrics else marks[1])
-        self.position = Position(stored[-1].id, clock, marks)
+        self.position = replace(self.position, after=stored[-1].id, clock=clock, watermarks=marks)
         tick = clock - self.ticked >= TICK
         if tick:
             self.ticked = clock
@@ -155,16 +197,25 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
             live=stored[-1].id > self.replay_until,
             tick=tick,
             watermarks=marks,
+            ahead_ns=stored[-1].ahead_ns,
+            doubt_ns=stored[-1].doubt_ns,
         )
 
 
 def _same_second(stored: list[Stored]) -> Iterator[list[Stored]]:
-    """Split where the second of receipt changes, so that a backlog is decided on as finely as live."""
+    """Split where the second of receipt changes, so that a backlog is decided on as finely as live.
+
+    And where the clock was stepped, as a batch is placed by one clock.
+    """
     group: list[Stored] = []
     for item in stored:
-        if group and item.received_ns // 1_000_000_000 != group[-1].received_ns // 1_000_000_000:
+        if group and _seconds(item) != _seconds(group[-1]):
             yield group
             group = []
         group.append(item)
     if group:
         yield group
+
+
+def _seconds(item: Stored) -> tuple[int, ...]:
+    return tuple(n // SECOND_NS for n in (item.received_ns, item.ahead_ns, item.doubt_ns))

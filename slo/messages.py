@@ -42,6 +42,7 @@ class Deposit:
         points: metric points; all of an objective go to the same shard.
         tallies: for explanations.
         watermarks: newest arrival of (traces, metrics), Unix seconds, 0 for none yet.
+        ahead_ns: how far the clock is ahead of the points' own; the entries' times allow for it.
     """
 
     shard: str
@@ -53,6 +54,7 @@ class Deposit:
     points: tuple[Point, ...] = ()
     tallies: tuple[Tally, ...] = ()
     watermarks: tuple[float, float] = (0.0, 0.0)
+    ahead_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,4 +124,5 @@ def merge(deposits: Sequence[Deposit]) -> Deposit:
         points=tuple(point for deposit in deposits for point in deposit.points),
         tallies=tuple(tally for deposit in deposits for tally in deposit.tallies),
         watermarks=(max(mark[0] for mark in marks), max(mark[1] for mark in marks)),
+        ahead_ns=deposits[-1].ahead_ns,
     )

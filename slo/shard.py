@@ -148,7 +148,7 @@ class Intake:
         onward = self.level.advance(int(self.clock))
         entries = self._rows_of(deposit)
         if deposit.points:
-            entries = entries.also(self._increments(deposit.points))
+            entries = entries.also(self._increments(deposit.points, deposit.ahead_ns))
         # Beyond the limit of series, explanations are of the overflow series too.
         tallies = tuple(t._replace(key=self.keys[self.row(t.key)]) for t in deposit.tallies)
         yield self._update(onward, self._events(entries), tallies, live=deposit.live)
@@ -184,7 +184,7 @@ class Intake:
         rows = np.array([self.row(key) for key in deposit.keys], np.int64)
         return deposit.entries._replace(rows=rows[deposit.entries.rows])
 
-    def _increments(self, points: Sequence[Point]) -> Entries:
+    def _increments(self, points: Sequence[Point], ahead_ns: int) -> Entries:
         rows, times, counts = [], [], []
         now = int(self.clock)
         for increment in self.increments.feed_all(points):
@@ -194,7 +194,7 @@ class Intake:
             for group in (increment.group, None) if objective.by else (increment.group,):
                 key = SeriesKey(objective.id, group, self.generations[objective.id])
                 rows.append(self.row(key))
-                times.append(min(increment.time_ns // 1_000_000_000, now))
+                times.append(min((increment.time_ns + ahead_ns) // 1_000_000_000, now))
                 counts.append((_bounded(increment.bad), _bounded(increment.total)))
         if not rows:
             return Entries.none()

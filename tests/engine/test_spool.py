@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import _spool_store as store
+from engine._spool_repair import AckMark
+from engine.clock import Clock
 from engine.spool import Spool, SpoolFull, SpoolUnavailable
+from tests.engine.clocks import START, World
 
 WAIT = 20
 
@@ -153,11 +157,12 @@ def test_a_locked_database_refuses_and_recovers(
 
 
 def test_a_spool_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
-    (tmp_path / "s.db").write_bytes(b"no database, but long enough to be looked at" * 100)
+    (tmp_path / "s.db").mkdir()
     with pytest.raises(SpoolUnavailable, match=r"can't be opened.*or name another place"):
         Spool(tmp_path / "s.db")
+    (tmp_path / "file").touch()
     with pytest.raises(SpoolUnavailable, match="can't be opened"):
-        Spool(tmp_path / "s.db" / "below-a-file.db")
+        Spool(tmp_path / "file" / "below-a-file.db")
 
 
 def test_closing_stores_what_waits_and_refuses_the_rest(tmp_path: Path) -> None:
@@ -178,26 +183,28 @@ def test_closing_stores_what_waits_and_refuses_the_rest(tmp_path: Path) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(clocks=st.lists(st.integers(0, 2**62), min_size=1, max_size=8), reopen=st.booleans())
+@given(clocks=st.lists(st.integers(-START, 2**62), min_size=1, max_size=8), reopen=st.booleans())
 def test_receipt_times_never_go_back(
     tmp_path_factory: pytest.TempPathFactory, *, clocks: list[int], reopen: bool
 ) -> None:
     path = tmp_path_factory.mktemp("spool") / "s.db"
-    ticking = iter(clocks)
-    spool = Spool(path, now_ns=lambda: next(ticking))
-    for _ in clocks:
+    world = World()
+    spool = Spool(path, clock=world.clock())
+    for world.off in clocks:
         spool.append("traces", b"").result(WAIT)
         if reopen:
             spool.close()
-            spool = Spool(path, now_ns=lambda: next(ticking))
-    stamps = [r.received_ns for r in spool.read(0, 100, 100)]
-    assert stamps == [max(clocks[: n + 1]) for n in range(len(clocks))]
+            spool = Spool(path, clock=world.clock())
+    stored = spool.read(0, 100, 100)
+    stamps = [r.received_ns for r in stored]
+    assert stamps == sorted(stamps)
+    assert all(r.ahead_ns >= 0 and r.doubt_ns >= 0 for r in stored)
     spool.close()
 
 
 def test_a_commit_shares_one_receipt_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counter = iter(range(10**6))
-    spool = Spool(tmp_path / "s.db", now_ns=lambda: next(counter))
+    spool = Spool(tmp_path / "s.db", clock=Clock(wall=lambda: next(counter)))
     goes_on = threading.Event()
     commit = spool._commit
     monkeypatch.setattr(spool, "_commit", lambda *args: goes_on.wait(WAIT) and commit(*args))
@@ -268,33 +275,147 @@ def test_a_killed_writer_loses_nothing_acknowledged(tmp_path: Path) -> None:
             file.unlink()
 
 
-def test_a_damaged_tail_of_the_log_leaves_a_prefix(tmp_path: Path) -> None:
-    path = tmp_path / "s.db"
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[bytes]]:
+    """The files of a spool whose writer was killed, and the names of all that is in it."""
+    path = tmp_path_factory.mktemp("killed") / "s.db"
     acknowledged = killed_while_appending(path, 0.05)
-    whole = tmp_path / "whole"
-    shutil.copytree(tmp_path, whole, ignore=shutil.ignore_patterns("whole", "acknowledged"))
+    whole = path.parent / "whole"
+    shutil.copytree(path.parent, whole, ignore=shutil.ignore_patterns("whole", "acknowledged"))
     spool = Spool(path)
     everything = names(spool)
     spool.close()
     assert set(acknowledged) <= set(everything)
-    wal = (whole / "s.db-wal").read_bytes()
-    assert len(wal) > 100_000, "the test needs a log that is not checkpointed yet"
-    lengths = []
-    for cut in (len(wal), len(wal) - 1, len(wal) * 2 // 3, len(wal) // 3, 32, 0):
-        for garbage in (b"", os.urandom(70_000)):
-            copy = tmp_path / f"cut-{cut}-{len(garbage)}"
-            shutil.copytree(whole, copy, ignore=shutil.ignore_patterns("*-shm"))
-            (copy / "s.db-wal").write_bytes(wal[:cut] + garbage)
-            damaged = Spool(copy / "s.db")
-            found = names(damaged)
-            assert found == everything[: len(found)]
-            # It works on: the next payload follows what is left.
-            assert damaged.append("traces", b"9-9-").result(WAIT) == len(found) + 1
-            damaged.close()
-            lengths.append(len(found))
-    # What was synced is all there where nothing is missing, with or without garbage behind it.
-    assert lengths[:2] == [len(everything)] * 2
-    assert lengths[4] < len(everything)
+    assert (whole / "s.db-wal").stat().st_size > 100_000, (
+        "the test needs a log not yet checkpointed"
+    )
+    return whole, everything
+
+
+def reopened_with_log(files: Path, to: Path, log: bytes) -> Spool:
+    shutil.copytree(files, to, ignore=shutil.ignore_patterns("*-shm"))
+    (to / "s.db-wal").write_bytes(log)
+    return Spool(to / "s.db")
+
+
+@pytest.mark.parametrize("garbage", [b"", os.urandom(70_000), bytes(40_000)])
+@pytest.mark.parametrize("part", [1.0, 0.999, 0.67, 0.33, 0.0])
+def test_a_damaged_log_leaves_a_prefix_and_what_is_missing_is_known(
+    killed: tuple[Path, list[bytes]], tmp_path: Path, part: float, garbage: bytes
+) -> None:
+    files, everything = killed
+    log = (files / "s.db-wal").read_bytes()
+    spool = reopened_with_log(files, tmp_path / "copy", log[: int(len(log) * part)] + garbage)
+    found = names(spool)
+    assert found == everything[: len(found)]
+    if part == 1.0:
+        assert found == everything
+    if part < 0.5:
+        assert len(found) < len(everything)
+    mark = AckMark(files / "s.db", spool.identity).read()
+    assert spool.missing_after(0) == max(0, mark - len(found))
+    assert spool.missing_after(len(found) + 1) == max(0, mark - len(found) - 1)
+    # It works on, and what was given once is not given again.
+    assert spool.append("traces", b"9-9-").result(WAIT) == max(mark, len(found)) + 1
+    spool.close()
+
+
+def test_a_write_that_is_torn_takes_nothing_acknowledged_with_it(
+    killed: tuple[Path, list[bytes]], tmp_path: Path
+) -> None:
+    files, everything = killed
+    spool = reopened_with_log(files, tmp_path / "a", (files / "s.db-wal").read_bytes())
+    for n in range(3):
+        spool.append("traces", b"8-%d-" % n).result(WAIT)
+    shutil.copytree(tmp_path / "a", tmp_path / "live")
+    spool.close()
+    log = (tmp_path / "live" / "s.db-wal").read_bytes()
+    # The sector in which the next commit would have begun: cut off, or scrambled.
+    for number, tail in enumerate((b"", b"x", os.urandom(4096))):
+        copy = tmp_path / str(number)
+        torn = reopened_with_log(tmp_path / "live", copy, log[: len(log) - 4096] + tail)
+        assert names(torn) == [*everything, b"8-0", b"8-1", b"8-2"]
+        assert torn.missing_after(0) == 0
+        assert torn.torn_bytes > 0
+        torn.close()
+
+
+def test_a_whole_log_is_not_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s.db"
+    killed_while_appending(path, 0.0)
+    for _ in range(2):
+        spool = Spool(path)
+        first = spool.torn_bytes
+        spool.close()
+    assert first == 0, "closing leaves nothing behind"
+    assert "damaged" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", ["cut in half", "scrambled middle", "no database", "empty"])
+def test_a_damaged_database_is_set_aside_and_read_as_far_as_it_goes(
+    tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "s.db"
+    spool = Spool(path)
+    identity = spool.identity
+    bodies_ = [b"%d-" % n + os.urandom(20_000) for n in range(60)]
+    for body in bodies_:
+        spool.append("metrics", body).result(WAIT)
+    spool.delete_through(10).result(WAIT)
+    spool.close()
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(
+        {
+            "cut in half": whole[:middle],
+            "scrambled middle": whole[:middle] + os.urandom(99_000) + whole[middle + 99_000 :],
+            "no database": os.urandom(50_000),
+            "empty": b"",
+        }[damage]
+    )
+    spool = Spool(path)
+    found = spool.read(0, 1000, 1 << 30)
+    kept = {stored.id: stored.body for stored in found}
+    assert all(bodies_[id_ - 1] == body for id_, body in kept.items())
+    assert [stored.id for stored in found] == sorted(kept)
+    assert spool.depth() == (len(kept), sum(map(len, kept.values())))
+    next_id = spool.append("metrics", b"next").result(WAIT)
+    if damage in ("no database", "empty"):  # nothing of it is left, not even which spool it was
+        assert kept == {}
+        assert spool.identity != identity
+    else:
+        assert 0 < len(kept) < 50
+        assert spool.identity == identity
+        assert next_id == 61
+        assert spool.missing_after(10) == 50 - len(kept)
+    if damage != "empty":
+        assert list(tmp_path.glob("s.db.damaged-*"))
+    spool.close()
+    again = Spool(path)
+    assert len(again.read(0, 1000, 1 << 30)) == len(kept) + 1
+    again.close()
+
+
+def test_a_spool_of_an_earlier_version_is_read_on(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(
+            """
+            CREATE TABLE payload (id INTEGER PRIMARY KEY AUTOINCREMENT, received_ns INTEGER NOT NULL,
+                signal INTEGER NOT NULL, body BLOB NOT NULL);
+            CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), last_id INTEGER NOT NULL,
+                received_ns INTEGER NOT NULL, payloads INTEGER NOT NULL, bytes INTEGER NOT NULL);
+            INSERT INTO state VALUES (1, 7, 5, 1, 3);
+            INSERT INTO payload VALUES (7, 5, 1, 'abc');
+            """
+        )
+    spool = Spool(path)
+    assert spool.append("traces", b"new").result(WAIT) == 8
+    assert [(s.id, s.signal, s.ahead_ns) for s in spool.read(0, 9, 99)] == [
+        (7, "metrics", 0),
+        (8, "traces", 0),
+    ]
+    spool.close()
 
 
 def test_another_process_reads_what_is_committed(tmp_path: Path) -> None:
