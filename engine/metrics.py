@@ -214,16 +214,6 @@ class EngineMetrics:
             "Alerts that began and ended while an Alertmanager took none; the log names them.",
             ("replica",),
         )
-
-    def watch_receiver(self, url: str, pending: Callable[[], int]) -> None:
-        """Show a remote write receiver from the start, and what waits for it at each scrape."""
-        self.remote_samples.labels(url)
-        self.remote_failures.labels(url)
-        self.remote_up.labels(url)
-        for reason in ("refused", "backlog", "stopped"):
-            self.remote_dropped.labels(url, reason)
-        self.remote_pending.labels(url).set_function(pending)
-
         self.lost_payloads = self._counter(
             "burnline_spool_lost_payloads",
             "Acknowledged payloads that a damaged spool lost before they were counted.",
@@ -268,6 +258,15 @@ class EngineMetrics:
         """
         self.lag_seconds.set_function(lambda: max(0.0, time.time() - clock()) if clock() else 0.0)
         self.registry.register(_TooLate(too_late))
+
+    def watch_receiver(self, url: str, pending: Callable[[], int]) -> None:
+        """Show a remote write receiver from the start, and what waits for it at each scrape."""
+        self.remote_samples.labels(url)
+        self.remote_failures.labels(url)
+        self.remote_up.labels(url)
+        for reason in ("refused", "backlog", "stopped"):
+            self.remote_dropped.labels(url, reason)
+        self.remote_pending.labels(url).set_function(pending)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
