@@ -1,13 +1,13 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench fuzz schema lock clean
+.PHONY: help setup demo test lint types bench fuzz soak-downstream schema lock clean
 
 BIN := .venv/bin
 SERVERS_HINT = command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null \
 	|| echo "burnline: no prometheus or prometheus-alertmanager on the PATH: what needs them is skipped (Debian: apt-get install prometheus prometheus-alertmanager)"
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup:  ## build .venv/ with the burnline command in it
 	@PYTHON="$(PYTHON)" scripts/setup.sh
@@ -32,6 +32,9 @@ bench: setup  ## every figure the README claims, each beside its peer
 
 fuzz: setup  ## a million hostile inputs, some twenty minutes; FUZZ="--seed 2 --count 5000 --target yaml"
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+soak-downstream: setup  ## Alertmanagers that fail for ten minutes, in every way; about 15 minutes
+	$(BIN)/python -m tests.soak.downstream
 
 schema: setup  ## write the JSON Schema of the SLO files anew
 	$(BIN)/burnline schema > slo/burnline-v1.schema.json

@@ -3,7 +3,7 @@
 import platform
 from datetime import UTC, datetime
 
-from benchmarks import exposition, latency, throughput
+from benchmarks import exposition, latency, remote_write, throughput
 
 print(
     f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, Python {platform.python_version()}, "
@@ -12,3 +12,4 @@ print(
 throughput.main()
 latency.main()
 exposition.main()
+remote_write.main()

@@ -19,12 +19,14 @@ class Closing(NamedTuple):
         otlp_token: what senders must show.
         http_token: what readers of `/metrics` must.
         alertmanager: what Alertmanagers are shown.
+        remote_write: what receivers of remote write are.
     """
 
     tls: ServerTls | None
     otlp_token: Token | None
     http_token: Token | None
     alertmanager: Outgoing
+    remote_write: Outgoing
 
 
 def read(settings: Settings, metrics: EngineMetrics) -> Closing:
@@ -55,6 +57,15 @@ def read(settings: Settings, metrics: EngineMetrics) -> Closing:
                 ca=settings.alertmanager_ca,
                 cert=settings.alertmanager_cert,
                 key=settings.alertmanager_key,
+            ),
+            remote_write=Outgoing.open(
+                "remote-write",
+                told,
+                token_file=settings.remote_write_token_file,
+                token=settings.remote_write_token,
+                ca=settings.remote_write_ca,
+                cert=settings.remote_write_cert,
+                key=settings.remote_write_key,
             ),
         )
     except CredentialsError as error:

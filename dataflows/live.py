@@ -41,6 +41,7 @@ from engine.log import configure, log
 from engine.measure import Measurer, warm_up
 from engine.metrics import EngineMetrics
 from engine.publish import Publish, Take
+from engine.remote_write import RemoteWrite
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.slo_files import load_paths
 from engine.sources import Sources
@@ -362,6 +363,13 @@ class Engine:
                     limits=Limits(connections=self.settings.max_connections),
                     keep_content=self.settings.keep_content,
                     watchdog=self.settings.watchdog,
+                    remote_write=RemoteWrite(
+                        urls=self.settings.remote_write,
+                        interval=self.settings.remote_write_interval,
+                        keep=self.settings.remote_write_backlog,
+                        labels=dict(self.settings.remote_write_labels),
+                        access=self.closing.remote_write,
+                    ),
                 )
             )
         except ServiceError as error:

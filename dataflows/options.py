@@ -1,6 +1,7 @@
 """The options of `burnline run`, which a flow started by `bytewax.run` takes from the environment."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,9 +14,11 @@ from slo.durations import parse_duration
 Command = TypeVar("Command", bound=Callable[..., Any])
 # Secrets themselves are in no option: others on the machine can read command lines.
 SECRETS = {
-    name: f"BURNLINE_{name.upper()}" for name in ("otlp_token", "http_token", "alertmanager_token")
+    name: f"BURNLINE_{name.upper()}"
+    for name in ("otlp_token", "http_token", "alertmanager_token", "remote_write_token")
 }
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 class Duration(click.ParamType[float]):
@@ -85,6 +88,23 @@ class Url(click.ParamType[str]):
             written = f"***@{host}" if at else str(value)
             self.fail(f"{written!r} is no URL; write such as http://127.0.0.1:9093", param, ctx)
         return str(value).rstrip("/")
+
+
+class Label(click.ParamType[tuple[str, str]]):
+    """NAME=VALUE of a Prometheus label."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """The name and the value."""
+        if isinstance(value, tuple):
+            return value
+        name, _, content = str(value).partition("=")
+        if not _LABEL_NAME.fullmatch(name) or name.startswith("__") or not content:
+            self.fail(f"{value!r} is no label; write NAME=VALUE such as cluster=eu-1", param, ctx)
+        return name, content
 
 
 def run_options(command: Command) -> Command:
@@ -345,5 +365,53 @@ _OPTIONS = (
         show_default=True,
         envvar="BURNLINE_WATCHDOG",
         help="Send the alert Watchdog all the time, for a dead-man's switch.",
+    ),
+    click.option(
+        "--remote-write",
+        multiple=True,
+        type=Url(),
+        envvar="BURNLINE_REMOTE_WRITE",
+        help="Push every series of /metrics there: http://HOST:PORT/api/v1/write. Repeat for each receiver "
+        "(in the variable: by spaces).",
+    ),
+    click.option(
+        "--remote-write-interval",
+        type=Duration(),
+        default="15s",
+        show_default=True,
+        envvar="BURNLINE_REMOTE_WRITE_INTERVAL",
+        help="From one push to the next.",
+    ),
+    click.option(
+        "--remote-write-backlog",
+        type=Duration(),
+        default="15m",
+        show_default=True,
+        envvar="BURNLINE_REMOTE_WRITE_BACKLOG",
+        help="How long samples wait, in memory, for a receiver that is down.",
+    ),
+    click.option(
+        "--remote-write-label",
+        "remote_write_labels",
+        multiple=True,
+        type=Label(),
+        envvar="BURNLINE_REMOTE_WRITE_LABEL",
+        help="A label NAME=VALUE of every series that is pushed; job and instance have defaults.",
+    ),
+    _file(
+        "--remote-write-token-file",
+        "Bearer token to show to --remote-write; or BURNLINE_REMOTE_WRITE_TOKEN.",
+    ),
+    _file(
+        "--remote-write-ca",
+        "Trust this CA (PEM) for --remote-write, instead of the system's.",
+    ),
+    _file(
+        "--remote-write-cert",
+        "Client certificate to show to --remote-write (PEM); with --remote-write-key.",
+    ),
+    _file(
+        "--remote-write-key",
+        "Its private key (PEM, no passphrase).",
     ),
 )

@@ -45,6 +45,15 @@ class Settings:
         log_level: the lowest level that is logged: `debug`, `info`, `warning` or `error`.
         log_format: `json`, `text`, or `auto`: text on a terminal.
         watchdog: whether an alert says all the time that the engine decides.
+        remote_write: addresses to which every series is pushed.
+        remote_write_interval: seconds from one push to the next.
+        remote_write_backlog: seconds for which samples wait for an address that is down.
+        remote_write_labels: (name, value), of every series that is pushed.
+        remote_write_token_file: a token to show to receivers of remote write.
+        remote_write_token: that token itself.
+        remote_write_ca: whom to trust as such a receiver, instead of the system's CAs.
+        remote_write_cert: client certificate for it.
+        remote_write_key: its key.
     """
 
     slos: tuple[Path, ...]
@@ -81,3 +90,12 @@ class Settings:
     log_level: str = "info"
     log_format: str = "auto"
     watchdog: bool = True
+    remote_write: tuple[str, ...] = ()
+    remote_write_interval: float = 15.0
+    remote_write_backlog: float = 900.0
+    remote_write_labels: tuple[tuple[str, str], ...] = ()
+    remote_write_token_file: Path | None = None
+    remote_write_token: str | None = field(default=None, repr=False)
+    remote_write_ca: Path | None = None
+    remote_write_cert: Path | None = None
+    remote_write_key: Path | None = None

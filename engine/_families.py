@@ -125,3 +125,14 @@ def render_fixed(
     lines = [f"\n{name}{labels_text(labels)} {go_float(v)}" for labels, v in samples]
     texts = header(series)
     return f"{texts.openmetrics if openmetrics else texts.plain}{''.join(lines)}\n"
+
+
+def samples_of(text: str) -> tuple[list[str], Floats]:
+    r"""The samples of rendered families: each up to its value, as `Family.heads` has them; the values.
+
+    >>> samples_of("# TYPE a gauge\na 1.5\n")
+    (['\na '], array([1.5]))
+    """
+    pairs = [line.rpartition(" ") for line in text.split("\n") if line and line[0] != "#"]
+    values = np.array([float(value) for _, _, value in pairs], np.float64)
+    return [f"\n{head} " for head, _, _ in pairs], values

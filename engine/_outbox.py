@@ -4,6 +4,7 @@ The newest state of an alert replaces the one before, so the outbox is as large 
 alerts and no queue can grow while a replica is down.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,11 +13,12 @@ from typing import Any
 from engine.shown import Labels, Shown
 from slo.rendering import render
 
-# As Prometheus does: four times the interval at which it is sent again.
 RESEND_SECONDS = 60.0
-EXPIRY_SECONDS = 4 * RESEND_SECONDS
-# A replica that hears nothing lets an alert expire long before this.
-KEEP_ENDED_SECONDS = 15 * 60.0
+# A replica that hears nothing ends an alert by itself, and tells people that it is over: long enough that
+# ten minutes without a network do not. (Prometheus has 4 minutes.)
+EXPIRY_SECONDS = 15 * 60.0
+# An end is told for longer than a replica that has not heard of it can take the alert for firing.
+KEEP_ENDED_SECONDS = EXPIRY_SECONDS + 5 * RESEND_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +71,33 @@ class Outbox:
 
 @dataclass(slots=True)
 class Progress:
-    """What one replica has accepted: the version, and when (monotonic seconds)."""
+    """What one replica has accepted.
+
+    Attributes:
+        accepted: the version, and when (monotonic seconds).
+        doubted: what was accepted until then is sent again; the replica may have lost it.
+    """
 
     accepted: dict[Labels, tuple[int, float]]
+    doubted: float = -math.inf
 
     def due(self, outbox: Outbox, now: float) -> list[tuple[Labels, Item]]:
-        """What to send to this replica now."""
+        """What to send to this replica now: news first."""
+        news, again = [], []
+        for key, item in outbox.items.items():
+            known = self.accepted.get(key)
+            if known is None or known[0] != item.version:
+                news.append((key, item))
+            elif now - known[1] >= RESEND_SECONDS or known[1] <= self.doubted:
+                again.append((key, item))
+        return news + again
+
+    def missed(self, sent: Iterable[tuple[Labels, Item]]) -> list[Labels]:
+        """Which of what is sent began and ended without this replica."""
         return [
-            (key, item)
-            for key, item in outbox.items.items()
-            if (known := self.accepted.get(key)) is None
-            or known[0] != item.version
-            or now - known[1] >= RESEND_SECONDS
+            key
+            for key, item in sent
+            if item.shown.alert.ends_at is not None and key not in self.accepted
         ]
 
     def accept(self, sent: Iterable[tuple[Labels, Item]], outbox: Outbox, now: float) -> None:

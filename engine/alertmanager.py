@@ -1,7 +1,7 @@
 """Sends alerts to every Alertmanager replica, each on its own: API v2, `POST /api/v2/alerts`.
 
-A replica that is down is tried again for ever, with back-off, and gets the newest state when it
-comes up. It delays neither the other replicas nor the flow. Figures in annotations change all
+A replica that is down is tried again for ever, with back-off, and gets the newest state of every
+alert when it comes up. It delays neither the other replicas nor the flow. Figures in annotations change all
 the time; a replica gets them whenever an alert is sent again.
 """
 
@@ -53,14 +53,12 @@ class Replica:
     def __init__(self, url: str) -> None:
         parsed = _parsed(url)
         self.name = shown(parsed)
-        self.headers = {"Content-Type": "application/json"}
-        if parsed.user:
-            credentials = aiohttp.encode_basic_auth(parsed.user, parsed.password or "")
-            self.headers["Authorization"] = credentials
+        self.headers = {"Content-Type": "application/json"} | authorization(parsed)
         bare = parsed.with_user(None).with_query(None).with_fragment(None)
         self.endpoint = bare.with_path(f"{bare.path.rstrip('/')}/api/v2/alerts")
         self.progress = Progress({})
         self.wake = asyncio.Event()
+        self.retry = asyncio.Event()
         self.up: bool | None = None
 
 
@@ -85,6 +83,13 @@ def shown(url: URL) -> str:
     """A URL for logs and labels: without credentials, and without a query, which may hold some."""
     bare = url.with_query(None).with_fragment(None)
     return str(bare.with_user(None)) if url.absolute else str(bare).rsplit("@", 1)[-1]
+
+
+def authorization(url: URL) -> dict[str, str]:
+    """The header for a URL's credentials; none where it has none."""
+    if not url.user:
+        return {}
+    return {"Authorization": aiohttp.encode_basic_auth(url.user, url.password or "")}
 
 
 class Sender:
@@ -171,17 +176,16 @@ class Sender:
 
     async def _keep(self, replica: Replica) -> None:
         while True:
-            replica.wake.clear()
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(_Unreachable),
+                retry=retry_if_exception_type(Exception),  # whatever fails, paging goes on
                 wait=wait_exponential_jitter(multiplier=FIRST_RETRY, max=LONGEST_RETRY, jitter=0.2),
                 before_sleep=lambda state: self._down(replica, _error(state)),
+                sleep=lambda seconds: _set_within(replica.retry, seconds),
             ):
                 with attempt:
                     self._refresh()
                     await self._send_due(replica)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(replica.wake.wait(), replica.progress.wait(time.monotonic()))
+            await _set_within(replica.wake, replica.progress.wait(time.monotonic()))
 
     async def _beat(self, replica: Replica, watchdog: Watchdog) -> None:
         """Send the Watchdog, as long as it fires; nothing is sent in its stead when it does not."""
@@ -218,6 +222,13 @@ class Sender:
         )
         if status == HTTPStatus.OK:
             self._count(replica, "ok")
+            for key in replica.progress.missed(batch):
+                self.metrics.missed_alerts.labels(replica.name).inc()
+                log.warning(
+                    "an alert came and went while Alertmanager took none; it tells nobody",
+                    replica=replica.name,
+                    alert=key,
+                )
             replica.progress.accept(batch, self.outbox, time.monotonic())
         elif status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
             self._count(replica, "refused")
@@ -272,13 +283,22 @@ class Sender:
         self.metrics.replica_up.labels(replica.name).set(outcome != "failed")
         if outcome != "failed" and replica.up is False:
             log.info("Alertmanager is reached again", replica=replica.name)
+            # So may be the others. Of a pair that gossips one must not hear of an end much before the other:
+            # what one still takes for firing, while the other has said that it is over, is notified again.
+            for other in self.replicas:
+                other.retry.set()
         replica.up = outcome != "failed"
 
     def _down(self, replica: Replica, error: BaseException | None) -> None:
         if replica.up is not False:  # once, not at each try
             log.warning(
-                "Alertmanager takes no alerts; trying on", replica=replica.name, error=str(error)
+                "Alertmanager takes no alerts; trying on",
+                replica=replica.name,
+                error=str(error),
+                exc_info=None if isinstance(error, _Unreachable) else error,
             )
+            # It may be started anew, knowing nothing.
+            replica.progress.doubted = time.monotonic()
         self._count(replica, "failed")
 
     def describe(self) -> str:
@@ -290,6 +310,13 @@ class Sender:
 
 def _error(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, so long at most, and clear it."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    event.clear()
 
 
 def _hand_over(

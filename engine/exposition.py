@@ -6,7 +6,7 @@ byte (a test compares), in the text format 0.0.4 and in OpenMetrics 1.0.
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -15,7 +15,7 @@ from prometheus_client import exposition as plain
 from prometheus_client.openmetrics import exposition as openmetrics_format
 
 from engine import metrics
-from engine._families import Floats, render, render_fixed
+from engine._families import Floats, render, render_fixed, samples_of
 from engine._layout import Layout, lay_out, sums
 from engine.board import Snapshot
 from engine.shown import Shown
@@ -60,12 +60,28 @@ class Exposition:
             ratios, others = matrices(layout, decisions)
             pieces += [render(f, ratios, openmetrics=openmetrics) for f in layout.ratios]
             pieces += [render(f, others, openmetrics=openmetrics) for f in layout.others]
-            oldest = min(d.clock for d in decisions)
-            pieces.append(render_fixed(metrics.DECIDED, [({}, oldest)], openmetrics=openmetrics))
-        firing = [(dict(shown.labels) | {"alertstate": "firing"}, 1.0) for shown in alerts]
-        firing += [({**labels, "alertstate": "firing"}, 1.0) for labels in always]
-        pieces.append(render_fixed(metrics.ALERTS, firing, openmetrics=openmetrics))
+        pieces.append(_moment(decisions, alerts, always, openmetrics=openmetrics))
         return "".join(pieces).encode()
+
+    def blocks(
+        self,
+        snapshot: Snapshot,
+        alerts: Sequence[Shown],
+        always: Sequence[Mapping[str, str]] = (),
+    ) -> Iterator[tuple[list[str], Floats]]:
+        """What `render` shows, for other formats: samples up to their values, and the values.
+
+        Each sample is as `Family.heads` has it; those of a family are the same list until series change.
+        """
+        decisions = snapshot.decisions
+        fixed, layout = self._texts(snapshot, openmetrics=False)
+        yield samples_of(fixed)
+        if layout is not None:
+            ratios, others = matrices(layout, decisions)
+            for families, matrix in ((layout.ratios, ratios), (layout.others, others)):
+                for family in families:
+                    yield family.heads, matrix[family.rows, family.columns]
+        yield samples_of(_moment(decisions, alerts, always, openmetrics=False))
 
     def _texts(self, snapshot: Snapshot, *, openmetrics: bool) -> tuple[str, Layout | None]:
         """What does not change with each decision; the layout where there are decisions."""
@@ -80,6 +96,23 @@ class Exposition:
             ):
                 self._layout = lay_out(objectives, decisions, settled=settled)
             return self._fixed[openmetrics], self._layout if decisions else None
+
+
+def _moment(
+    decisions: Sequence[Decision],
+    alerts: Iterable[Shown],
+    always: Iterable[Mapping[str, str]],
+    *,
+    openmetrics: bool,
+) -> str:
+    """What no layout holds: when it was decided, and the alerts that fire."""
+    oldest = [d.clock for d in decisions]
+    clocks: list[tuple[dict[str, str], float]] = [({}, min(oldest))] if oldest else []
+    labels = [*(dict(shown.labels) for shown in alerts), *always]
+    firing = [({**each, "alertstate": "firing"}, 1.0) for each in labels]
+    return render_fixed(metrics.DECIDED, clocks, openmetrics=openmetrics) + render_fixed(
+        metrics.ALERTS, firing, openmetrics=openmetrics
+    )
 
 
 def matrices(layout: Layout, decisions: Sequence[Decision]) -> tuple[Floats, Floats]:

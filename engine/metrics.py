@@ -210,6 +210,14 @@ class EngineMetrics:
         self.lag_seconds = self._gauge(
             "burnline_lag_seconds", "How far behind the engine's clock the flow decides."
         )
+        self._add_sinks()
+        self._add_keeping()
+        self._add_clients()
+        self._add_slos()
+        self._add_work()
+
+    def _add_sinks(self) -> None:
+        """Where series and alerts go."""
         replica = ("replica",)
         self.sends = self._counter(
             "burnline_alertmanager_sends",
@@ -233,6 +241,36 @@ class EngineMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
         )
+        self.missed_alerts = self._counter(
+            "burnline_alertmanager_missed_alerts",
+            "Alerts that began and ended while an Alertmanager took none; the log names them.",
+            ("replica",),
+        )
+        self.remote_samples = self._counter(
+            "burnline_remote_write_samples", "Samples that a remote write receiver took.", ("url",)
+        )
+        self.remote_failures = self._counter(
+            "burnline_remote_write_failures",
+            "Requests to a remote write receiver that failed and are tried again.",
+            ("url",),
+        )
+        self.remote_pending = self._gauge(
+            "burnline_remote_write_pending_samples",
+            "Samples that wait for a remote write receiver.",
+            ("url",),
+        )
+        self.remote_dropped = self._counter(
+            "burnline_remote_write_dropped_samples",
+            "Samples that a remote write receiver never gets: refused by it, too long or too many in "
+            "the backlog, or waiting when the engine stopped.",
+            ("url", "reason"),
+        )
+        self.remote_up = self._gauge(
+            "burnline_remote_write_up", "1 where the last request was taken.", ("url",)
+        )
+
+    def _add_keeping(self) -> None:
+        """Reloads, restarts, losses, and the clock."""
         self.flow_restarts = self._counter(
             "burnline_flow_restarts",
             "Flows that were built anew while the process went on, by cause: reload, disk.",
@@ -246,7 +284,6 @@ class EngineMetrics:
             "burnline_config_last_reload_success_timestamp_seconds",
             "When the SLO files were last read and could be used, Unix time.",
         )
-
         self.lost_payloads = self._counter(
             "burnline_spool_lost_payloads",
             "Acknowledged payloads that a damaged spool lost before they were counted.",
@@ -265,6 +302,9 @@ class EngineMetrics:
             "burnline_clock_doubt_seconds",
             "How far the wall clock is ahead of the engine's time while a step is doubted.",
         )
+
+    def _add_clients(self) -> None:
+        """Who is let in, and what of theirs is kept out."""
         self.unauthenticated = self._counter(
             "burnline_unauthenticated_requests",
             "Requests turned away for want of a right token or certificate.",
@@ -299,7 +339,9 @@ class EngineMetrics:
             "Values of prompts, completions and other content that were blanked before storing.",
             ("signal",),
         )
-        self._add_work()
+
+    def _add_slos(self) -> None:
+        """What the SLOs read, and how many series that makes."""
         self.source_silent = self._gauge(
             "burnline_source_silent",
             "1 while a source that an SLO reads is silent: its alerts neither fire nor end.",
@@ -482,6 +524,15 @@ class EngineMetrics:
         for what, pattern in (("spool", "spool.db*"), ("recovery", "recovery/*")):
             self.disk_bytes.labels(what).set_function(partial(_size, data_dir, pattern))
         self.disk_free_bytes.set_function(partial(_free, data_dir))
+
+    def watch_receiver(self, url: str, pending: Callable[[], int]) -> None:
+        """Show a remote write receiver from the start, and what waits for it at each scrape."""
+        self.remote_samples.labels(url)
+        self.remote_failures.labels(url)
+        self.remote_up.labels(url)
+        for reason in ("refused", "backlog", "stopped"):
+            self.remote_dropped.labels(url, reason)
+        self.remote_pending.labels(url).set_function(pending)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

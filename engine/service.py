@@ -5,6 +5,7 @@ All of it lives on one event loop in a daemon thread, so that the flow keeps the
 
 import asyncio
 import errno
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import grpc.aio
 from aiohttp import web
 
 from engine import otlp_grpc, otlp_http
+from engine._remote_samples import Recorder
 from engine.alertmanager import Sender
 from engine.board import Board
 from engine.connections import Door
@@ -26,6 +28,7 @@ from engine.ingest import MAX_IN_FLIGHT, MAX_PAYLOAD, Ingest
 from engine.limits import Limits, within_descriptors
 from engine.log import log, log_change
 from engine.metrics import EngineMetrics
+from engine.remote_write import RemoteWrite, RemoteWriter
 from engine.spool import Spool
 from engine.tls import EventLoop, Listener, ServerTls
 from engine.watchdog import Watchdog
@@ -65,6 +68,7 @@ class ServiceConfig:
         limits: on clients.
         keep_content: store prompts, completions and the like as they come.
         watchdog: whether an alert says all the time that the engine decides.
+        remote_write: where samples are pushed to.
     """
 
     board: Board
@@ -86,6 +90,7 @@ class ServiceConfig:
     limits: Limits = field(default_factory=Limits)
     keep_content: bool = False
     watchdog: bool = False
+    remote_write: RemoteWrite = field(default_factory=RemoteWrite)
 
 
 class Service:
@@ -121,11 +126,15 @@ class Service:
             )
         except ValueError as error:
             raise ServiceError(f"--alertmanager: {error}") from error
+        # Pages have a thread of their own: a scrape must not wait for payloads to be checked.
+        self._pages = ThreadPoolExecutor(1, "burnline-pages")
+        try:
+            self.remote_writer = RemoteWriter(config.remote_write, config.metrics, self._pages)
+        except ValueError as error:
+            raise ServiceError(f"--remote-write: {error}") from error
         self._loop: asyncio.AbstractEventLoop = EventLoop()
         self._thread = threading.Thread(target=self._run, name="burnline-service", daemon=True)
-        # Pages have a thread of their own: a scrape must not wait for payloads to be checked.
         self._checkers = ThreadPoolExecutor(CHECKERS, "burnline-check")
-        self._pages = ThreadPoolExecutor(1, "burnline-pages")
         self._grpc: grpc.aio.Server | None = None
         self._runners: list[web.AppRunner] = []
         self._stopping = False
@@ -163,7 +172,8 @@ class Service:
 
     def describe(self) -> Mapping[str, str]:
         """What runs where, for the start-up message."""
-        return self.addresses | {"alerts": self.sender.describe()}
+        about = {"alerts": self.sender.describe(), "remote_write": self.remote_writer.describe()}
+        return self.addresses | {name: text for name, text in about.items() if text}
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -184,24 +194,29 @@ class Service:
         self._unsubscribe = board.subscribe(lambda change: log_change(change.fired, change.ended))
         if config.spool is not None:
             await self._open_receivers(config.spool)
+        guard = Guard("listen", config.metrics, config.http_token, config.tls, PROBES)
+        face = Face(
+            board,
+            config.metrics,
+            self._pages,
+            self._unready,
+            config.ready_within,
+            guard,
+            self.watchdog,
+        )
         if config.listen is not None:
-            guard = Guard("listen", config.metrics, config.http_token, config.tls, PROBES)
-            face = Face(
-                board,
-                config.metrics,
-                self._pages,
-                self._unready,
-                config.ready_within,
-                guard,
-                self.watchdog,
-            )
             await self._serve_http("listen", "--http", config.listen, face.make_app())
             warn_if_open(
                 "--http", config.listen, "--http-token-file", config.http_token, config.tls
             )
         for url in config.alertmanagers:
             warn_if_in_the_clear("--alertmanager", url, config.alertmanager_access)
+        for url in config.remote_write.urls:
+            warn_if_in_the_clear("--remote-write", url, config.remote_write.access)
         await self.sender.start()
+        labels = self._target() | dict(config.remote_write.labels)
+        recorder = Recorder(board, face.exposition, config.metrics.registry, labels)
+        await self.remote_writer.start(recorder.take)
         log.info("service started", **self.describe())
 
     async def _open_receivers(self, spool: Spool) -> None:
@@ -286,7 +301,13 @@ class Service:
             await self._grpc.stop(STOP_SECONDS / 2)
         for runner in self._runners:
             await runner.cleanup()
-        await self.sender.stop()
+        await asyncio.gather(self.sender.stop(), self.remote_writer.stop())
+
+    def _target(self) -> dict[str, str]:
+        """What a scrape would call this process, told apart from those on other machines."""
+        port = self.addresses.get("listen", "").rpartition(":")[2]
+        host = socket.gethostname()
+        return {"job": "burnline", "instance": f"{host}:{port}" if port else host}
 
     def _unready(self) -> str:
         if self._stopping:

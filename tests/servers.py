@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -77,6 +78,32 @@ def prometheus(directory: Path, target: str) -> Iterator[str]:
         yield f"http://{address}"
 
 
+@contextmanager
+def receiver(
+    directory: Path, port: int = 0, stop_by: int = signal.SIGTERM, *, refuses: bool = False
+) -> Iterator[str]:
+    """Run a Prometheus that scrapes nothing and takes remote write; the URL to write to.
+
+    Args:
+        directory: of its files; those of a run before are used again.
+        port: where it listens; 0 for a free one.
+        stop_by: the signal that ends it.
+        refuses: it is not told to take remote write.
+    """
+    address = f"127.0.0.1:{port or free_port()}"
+    config = directory / "prometheus.yml"
+    config.write_text("global: {}\n")
+    command = [
+        _program("prometheus"),
+        f"--config.file={config}",
+        f"--storage.tsdb.path={directory}/tsdb",
+        f"--web.listen-address={address}",
+        *([] if refuses else ["--web.enable-remote-write-receiver"]),
+    ]
+    with _running(command, address, directory, stop_by):
+        yield f"http://{address}/api/v1/write"
+
+
 def query(prometheus_url: str, promql: str) -> list[tuple[dict[str, str], float]]:
     """An instant query's samples."""
     asked = urllib.parse.urlencode({"query": promql})
@@ -101,7 +128,9 @@ def _program(name: str) -> str:
 
 
 @contextmanager
-def _running(command: list[str], address: str, directory: Path) -> Iterator[None]:
+def _running(
+    command: list[str], address: str, directory: Path, stop_by: int = signal.SIGTERM
+) -> Iterator[None]:
     log = directory / f"{Path(command[0]).name}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
@@ -110,7 +139,7 @@ def _running(command: list[str], address: str, directory: Path) -> Iterator[None
         assert process.poll() is None, log.read_text()
         yield
     finally:
-        process.terminate()
+        process.send_signal(stop_by)
         process.wait(10)
 
 

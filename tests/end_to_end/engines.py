@@ -27,14 +27,19 @@ class Engine:
     """`burnline run`, or Bytewax's own runner, on free ports that it keeps over restarts."""
 
     def __init__(
-        self, directory: Path, slos: str, alertmanagers: Iterable[str] = (), **environment: str
+        self,
+        directory: Path,
+        slos: str,
+        alertmanagers: Iterable[str] = (),
+        **settings: str,
     ) -> None:
-        self.settings = environment
+        """`settings` are environment variables."""
         self.directory = directory
         self.slos = directory / "slos.yaml"
         self.slos.write_text(slos)
         self.ports = {name: free_port() for name in ("grpc", "http", "face")}
         self.alertmanagers = tuple(alertmanagers)
+        self.settings = settings
         self.log = directory / "engine.log"
         self.process: subprocess.Popen[bytes] | None = None
 

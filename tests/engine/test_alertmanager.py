@@ -1,4 +1,5 @@
 import asyncio
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from engine.alertmanager import shown as address_shown
 from engine.board import Board, Change, identity
 from engine.book import missing as read_missing
 from engine.book import read_book
+from engine.log import configure
 from engine.metrics import EngineMetrics
 from engine.service import Service, ServiceConfig, ServiceError
 from slo.decision import Alert, SeriesKey, Silence
@@ -105,7 +107,7 @@ def test_annotations_tell_what_burns() -> None:
 def test_times_on_the_wire() -> None:
     firing = payload(shown(alert(S_KEY), SINGLE), NOW, "http://engine")
     assert datetime.fromisoformat(firing["startsAt"]) == datetime.fromtimestamp(NOW, UTC)
-    assert datetime.fromisoformat(firing["endsAt"]) == datetime.fromtimestamp(NOW + 240, UTC)
+    assert datetime.fromisoformat(firing["endsAt"]) == datetime.fromtimestamp(NOW + 900, UTC)
     assert firing["generatorURL"] == "http://engine"
     ended = payload(shown(alert(S_KEY, ends_at=NOW - 5), SINGLE), NOW, "")
     assert ended["endsAt"] > ended["startsAt"]  # a clock that was set back
@@ -269,10 +271,39 @@ def test_what_is_due_to_a_replica() -> None:
     outbox.update([shown(alert(S_KEY, starts_at=NOW + 99), SINGLE)], [ended], NOW + 99)
     assert [item.shown.alert.ends_at for item in outbox.items.values()] == [None]
     outbox.update([], [ended], NOW + 61)
-    outbox.update([], [], NOW + 61 + 901)
+    outbox.update([], [], NOW + 61 + 1199)
+    assert outbox.items, "a replica may still take it for firing"
+    outbox.update([], [], NOW + 61 + 1201)
     assert not outbox.items
     progress.accept([], outbox, 0.0)
     assert not progress.accepted
+
+
+def test_an_end_is_told_for_longer_than_a_replica_can_take_it_for_firing() -> None:
+    assert _outbox.KEEP_ENDED_SECONDS > _outbox.EXPIRY_SECONDS > 10 * 60 + module.LONGEST_RETRY
+
+
+def test_what_a_replica_may_have_lost_is_sent_again_after_the_news() -> None:
+    outbox, progress = Outbox(), Progress({})
+    outbox.update([alert(S_KEY)], [], NOW)
+    progress.accept(progress.due(outbox, 5.0), outbox, 5.0)
+    assert not progress.due(outbox, 6.0)
+    progress.doubted = 6.0
+    outbox.update([alert(S_KEY), alert(G_KEY)], [], NOW + 1)
+    due = progress.due(outbox, 7.0)
+    assert [item.alert.series for _, item in due] == [G_KEY, S_KEY]
+    progress.accept(due, outbox, 7.0)
+    assert not progress.due(outbox, 8.0), "once, not for ever"
+
+
+def test_an_alert_that_a_replica_never_heard_of_is_missed_once() -> None:
+    outbox, progress = Outbox(), Progress({})
+    outbox.update([alert(G_KEY)], [alert(S_KEY, ends_at=NOW + 5)], NOW + 6)
+    due = progress.due(outbox, 0.0)
+    assert progress.missed(due) == [identity(alert(S_KEY))]
+    progress.accept(due, outbox, 0.0)
+    outbox.update([], [alert(G_KEY, ends_at=NOW + 9)], NOW + 9)
+    assert progress.missed(progress.due(outbox, 61.0)) == []
 
 
 # Replicas
@@ -372,10 +403,66 @@ def test_errors_are_tried_again_with_the_newest_state() -> None:
         await _until(lambda: picky.accepted)
         await asyncio.sleep(0.05)
         assert len(picky.accepted) == 1, "the end alone: the latest state wins"
+        name = {"replica": sender.replicas[0].name}
+        missed = metrics.registry.get_sample_value(
+            "burnline_alertmanager_missed_alerts_total", name
+        )
+        assert missed == 1
         assert datetime.fromisoformat(picky.accepted[0]["endsAt"]).timestamp() == pytest.approx(end)
         await sender.stop()
 
     asyncio.run(_with_picky(work))
+
+
+def test_a_fault_of_our_own_is_told_and_does_not_end_paging(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = io.StringIO()
+    configure(log, json=True)
+    faults = [RuntimeError("a fault of our own")]
+
+    def faulty(*args: Any) -> dict[str, Any]:
+        if faults:
+            raise faults.pop()
+        return payload(*args)
+
+    monkeypatch.setattr(module, "payload", faulty)
+
+    async def work(picky: Picky, url: str) -> None:
+        board = Board([SINGLE])
+        board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+        sender = Sender([url], board, EngineMetrics())
+        await sender.start()
+        await _until(lambda: picky.accepted)
+        await sender.stop()
+
+    asyncio.run(_with_picky(work))
+    assert "a fault of our own" in log.getvalue()
+    assert "Traceback" in log.getvalue()
+
+
+def test_one_that_is_reached_again_has_the_others_tried_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY", 3600.0)
+    monkeypatch.setattr(module, "LONGEST_RETRY", 3600.0)
+
+    async def first(one: Picky, url: str) -> None:
+        async def second(other: Picky, other_url: str) -> None:
+            one.status = other.status = 503
+            board = Board([SINGLE])
+            sender = Sender([url, other_url], board, EngineMetrics())
+            board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+            await sender.start()
+            await _until(lambda: one.requests and other.requests)
+            one.status = other.status = 200
+            sender.replicas[0].retry.set()  # its back-off is over
+            await _until(lambda: one.accepted and other.accepted)
+            await sender.stop()
+
+        await _with_picky(second)
+
+    asyncio.run(_with_picky(first))
 
 
 def test_stopping_sends_what_is_due_and_resolves_nothing() -> None:
