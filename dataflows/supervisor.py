@@ -26,6 +26,7 @@ class Supervisor:
         run_flow: builds the next flow and runs it until its input ends, which it does when `ending`.
         restarted: told the cause of each further flow.
         healthy_after: seconds that a flow must run for the trouble before it to be over.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class Supervisor:
         run_flow: Callable[[], None],
         restarted: Callable[[Cause], None] = lambda _cause: None,
         healthy_after: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run_flow = run_flow
         self._restarted = restarted
         self._healthy_after = healthy_after
+        self._clock = clock
         self._stopping = False
         self._restarting = False
         # Signal handlers stop and restart: unlike an event's, this queue's `put` may interrupt itself.
@@ -79,7 +82,7 @@ class Supervisor:
 
     def ending(self) -> bool:
         """Whether the flow's input is to end; its source asks before each read."""
-        if self._trouble and time.monotonic() - self._runs_since >= self._healthy_after:
+        if self._trouble and self._clock() - self._runs_since >= self._healthy_after:
             self._trouble = ""
             log.info("the flow runs again")
         return self._stopping or self._restarting
@@ -94,7 +97,7 @@ class Supervisor:
             return
         # Before the flow is built: whatever is asked from now on is not of this flow yet.
         self._restarting = False
-        self._runs_since = time.monotonic()
+        self._runs_since = self._clock()
         self._run_flow()
 
     def _tell(self, state: RetryCallState) -> None:

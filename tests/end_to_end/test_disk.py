@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ RESTARTS = 'burnline_flow_restarts_total{cause="disk"}'
 STOPPED = "stopped without a last snapshot; what came since the one before is read again at the next start"
 FAILED = "the flow failed by the disk; it goes on from its last snapshot"
 
-pytestmark = pytest.mark.timeout(240)
+soon = partial(eventually, seconds=60)
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @contextmanager
@@ -86,7 +89,7 @@ def test_the_recovery_store_is_full_then_read_only_and_recovers(tmp_path: Path) 
         engine.start()
         try:
             send(engine, _calls(100))
-            eventually(lambda: _total(engine) == 100)
+            soon(lambda: _total(engine) == 100)
             filler = fill(recovery)
             sent = 100
 
@@ -96,35 +99,35 @@ def test_the_recovery_store_is_full_then_read_only_and_recovers(tmp_path: Path) 
                 sent += 1
                 return bool(engine.sample(RESTARTS))
 
-            eventually(failed, 60)
+            soon(failed)
             # The receivers go on by themselves, and the page says what is the matter.
             send(engine, _calls(50))
             sent += 50
-            assert "the recovery store: the disk is full" in eventually(lambda: _unready(engine))
+            assert "the recovery store: the disk is full" in soon(lambda: _unready(engine))
             [*_, last] = engine.told(FAILED)
             assert "free some space" in last["reason"]
 
             # Between two tries nothing is open, so that it can be made read-only.
-            eventually(lambda: remount(recovery, "ro"), 60)
-            eventually(lambda: "opened" in engine.told(FAILED)[-1]["reason"], 60)
+            soon(lambda: remount(recovery, "ro"))
+            soon(lambda: "opened" in engine.told(FAILED)[-1]["reason"])
             send(engine, _calls(50), protocol="http")
             sent += 50
 
             assert remount(recovery, "rw")
             filler.unlink()
-            eventually(lambda: _total(engine) == sent, 60)
-            eventually(lambda: not _unready(engine), 60)
+            soon(lambda: _total(engine) == sent)
+            soon(lambda: not _unready(engine))
             assert engine.told("the flow runs again")
             send(engine, _calls(10))
             sent += 10
-            eventually(lambda: _total(engine) == sent, 20)
+            soon(lambda: _total(engine) == sent)
             time.sleep(0.3)
             assert _total(engine) == sent
             # What was saved since then is whole.
             for number in (signal.SIGTERM, signal.SIGKILL):
                 engine.stop(number)
                 engine.start()
-                eventually(lambda: _total(engine) == sent, 30)
+                soon(lambda: _total(engine) == sent)
         finally:
             engine.stop(signal.SIGKILL)
 
@@ -135,7 +138,7 @@ def test_a_stop_while_the_disk_is_full_ends_and_loses_nothing(tmp_path: Path) ->
         engine.start()
         try:
             send(engine, _calls(100))
-            eventually(lambda: _total(engine) == 100)
+            soon(lambda: _total(engine) == 100)
             filler = fill(recovery)
             sent = 100
 
@@ -145,12 +148,12 @@ def test_a_stop_while_the_disk_is_full_ends_and_loses_nothing(tmp_path: Path) ->
                 sent += 1
                 return bool(engine.sample(RESTARTS))
 
-            eventually(failed, 60)
+            soon(failed)
             assert engine.stop(signal.SIGTERM) == 0
             assert "full" in engine.told(STOPPED)[0]["reason"]
             filler.unlink()
             engine.start()
-            eventually(lambda: _total(engine) == sent, 30)
+            soon(lambda: _total(engine) == sent)
             time.sleep(0.3)
             assert _total(engine) == sent
         finally:
@@ -164,7 +167,7 @@ def test_a_full_data_directory_is_an_error_to_senders_until_there_is_room(tmp_pa
         engine.start()
         try:
             send(engine, _calls(100))
-            eventually(lambda: _total(engine) == 100)
+            soon(lambda: _total(engine) == 100)
             filler = fill(data)
             status, retry_after = _refused(engine)
             assert status in (429, 503)
@@ -175,8 +178,8 @@ def test_a_full_data_directory_is_an_error_to_senders_until_there_is_room(tmp_pa
             filler.unlink()
             # The SDK's exporter tries again by itself.
             send(engine, _calls(50), protocol="http")
-            eventually(lambda: _total(engine) == 150, 60)
-            eventually(lambda: not _unready(engine), 60)
+            soon(lambda: _total(engine) == 150)
+            soon(lambda: not _unready(engine))
         finally:
             engine.stop(signal.SIGKILL)
 
