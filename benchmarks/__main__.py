@@ -3,13 +3,14 @@
 import platform
 from datetime import UTC, datetime
 
-from benchmarks import exposition, latency, remote_write, throughput
+from benchmarks import content, exposition, latency, remote_write, throughput
 
 print(
     f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, Python {platform.python_version()}, "
     f"{platform.system()} {platform.release()}"
 )
 throughput.main()
+content.main()
 latency.main()
 exposition.main()
 remote_write.main()

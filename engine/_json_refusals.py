@@ -4,7 +4,7 @@ import re
 
 _PREFIX = "not an OTLP request: "
 _WAY = re.compile(r"(?:Failed to parse \w+ field: )+")
-_PLACE = re.compile(r" at (Export\w+(?:\.\w+|\[\d+\])*)\.?\Z")
+_PLACE = re.compile(r" at (Export\w+(?:\.\w+|\[\d+\])*)\.*\Z")
 _ID = re.compile(r"((?:\w+(?:\[\d+\])*\.)*\w+): .* id ", re.DOTALL)
 
 
