@@ -3,12 +3,13 @@
 import platform
 from datetime import UTC, datetime
 
-from benchmarks import exposition, latency, throughput
+from benchmarks import content, exposition, latency, throughput
 
 print(
     f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, Python {platform.python_version()}, "
     f"{platform.system()} {platform.release()}"
 )
 throughput.main()
+content.main()
 latency.main()
 exposition.main()

@@ -241,6 +241,7 @@ class Engine:
                     listen=self.settings.http,
                     alertmanagers=self.settings.alertmanagers,
                     external_url=self.settings.external_url,
+                    keep_content=self.settings.keep_content,
                 )
             )
         except ServiceError as error:

@@ -218,4 +218,11 @@ _OPTIONS = (
         envvar="BURNLINE_SKEW",
         help="How far ahead of its arrival an event may be.",
     ),
+    click.option(
+        "--keep-content",
+        is_flag=True,
+        default=_default.keep_content,
+        envvar="BURNLINE_KEEP_CONTENT",
+        help="Store prompts, completions and other content as they come, instead of blanking them.",
+    ),
 )

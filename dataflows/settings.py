@@ -23,6 +23,7 @@ class Settings:
         series_limit: series of one objective before the rest share an overflow series.
         stale_after: seconds without arrivals after which alerts freeze.
         skew: seconds that an event may be ahead of its arrival.
+        keep_content: store prompts, completions and the like as they come.
     """
 
     slos: tuple[Path, ...]
@@ -39,3 +40,4 @@ class Settings:
     series_limit: int = 10_000
     stale_after: float = 300.0
     skew: float = 30.0
+    keep_content: bool = False

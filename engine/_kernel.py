@@ -44,6 +44,7 @@ ZERO, ONE, EIGHT = np.uint64(0), np.uint64(1), np.uint64(8)
 HIGH_BITS = np.uint64(0x8080808080808080)
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 SHIFT_32, SHIFT_56 = np.uint64(32), np.uint64(56)
+FOUR_BYTES = np.uint64(0xFFFFFFFF)
 
 
 # Columns of the arrays below.
@@ -51,6 +52,16 @@ KEY_START, KEY_STOP, NEXT_KEY, FIRST_TARGET, LAST_TARGET = range(5)
 RANK, KIND, BITS, STOP = range(4)
 START, END, TRACE_HIGH, TRACE_LOW, NAME, SPAN_KIND, STATUS_CODE = range(7)
 COUNT, SEED = range(2)
+# For content: cells of its schema (0, a field nobody knows, is blanked; from `BELOW` on the row of a
+# message), answers, columns of the arrays, what a place holds.
+KEPT, PAIR, BELOW = 1, 2, 3
+PAIR_ROW = 1
+UNUSUAL, FULL, DEEPER = -1, -2, -3
+HEAD_START, HEAD_STOP, TAIL_STOP, STARRED, NEXT_NAME = range(5)
+AT, DEPTH, DONE = range(3)
+TEXT_PLACE, VALUE_PLACE = range(2)
+LONG, SHORT = range(2)
+NAME_SLOTS, NAME_SHIFT = 1024, 54
 
 
 class Plan(NamedTuple):
@@ -108,6 +119,24 @@ class Job(NamedTuple):
     strings: Strings
     schema: Bytes
     stack: Int64s
+
+
+class Names(NamedTuple):
+    """Attribute names that mean content, each a head and, where it has a star, a tail.
+
+    Attributes:
+        slots: `int32[2, NAME_SLOTS]`, hash tables of first names over the first eight bytes (`LONG`), and
+            over the first four of names with an early star (`SHORT`); -1 where there is none.
+        patterns: `int64[names, 5]`: `HEAD_START` to `HEAD_STOP` and on to `TAIL_STOP` of the text, `STARRED`,
+            `NEXT_NAME` of the slot or -1.
+        others: where the names begin that win over those before.
+        text: the names, one after the other.
+    """
+
+    slots: NDArray[np.int32]
+    patterns: Int64s
+    others: int
+    text: Bytes
 
 
 def byte(data: Bytes, position: int) -> int:
@@ -716,3 +745,217 @@ def decode(data: Bytes, offsets: Int64s, first: int, row: int, job: Job) -> tupl
                     return stopped
         row = new_row
     return offsets.size - 1, row, signed(job.strings.state[COUNT])
+
+
+@_inlined
+def fits(data: Bytes, start: int, stop: int, pattern: int, names: Names) -> bool:
+    """Whether a name is that of the pattern, or its star's any text makes it so."""
+    begin = names.patterns[pattern, HEAD_START]
+    middle = names.patterns[pattern, HEAD_STOP]
+    head, tail = middle - begin, names.patterns[pattern, TAIL_STOP] - middle
+    if names.patterns[pattern, STARRED] == 0:
+        return stop - start == head and same(data, start, names.text, begin, head)
+    return (
+        stop - start >= head + tail
+        and same(data, start, names.text, begin, head)
+        and same(data, stop - tail, names.text, middle, tail)
+    )
+
+
+@_inlined
+def has_name(data: Bytes, start: int, stop: int, head: np.uint64, which: int, names: Names) -> bool:
+    """Whether a name with these first bytes is in one of the hash tables."""
+    slot = signed((head * MULTIPLIER) >> np.uint64(NAME_SHIFT))
+    pattern = signed(names.slots[which, slot])
+    while pattern >= 0:
+        if fits(data, start, stop, pattern, names):
+            return True
+        pattern = signed(names.patterns[pattern, NEXT_NAME])
+    return False
+
+
+@_inlined
+def is_content(data: Bytes, start: int, stop: int, names: Names) -> bool:
+    """Whether an attribute of this name holds content."""
+    size = stop - start
+    head = word(data, start) if size >= 8 else low_bytes(data, start, size)
+    if not has_name(data, start, stop, head, LONG, names) and (
+        size < 4 or not has_name(data, start, stop, head & FOUR_BYTES, SHORT, names)
+    ):
+        return False
+    for pattern in range(names.others, names.patterns.shape[0]):
+        if fits(data, start, stop, pattern, names):
+            return False
+    return True
+
+
+@_inlined
+def is_one_scalar(data: Bytes, position: int, end: int) -> bool:
+    """Whether an AnyValue is empty or one text, number or truth, with nothing beside it."""
+    if position == end:
+        return True
+    tag = byte(data, position)
+    if tag == 0x0A:
+        _, position = read_length(data, position + 1, end)
+        return position == end
+    if tag == 0x10 or tag == 0x18:
+        _, position = read_varint(data, position + 1, end)
+        return position == end
+    return tag == 0x21 and end - position == 9
+
+
+@_inlined
+def add_place(start: int, stop: int, kind: int, places: Int64s, count: int) -> int:
+    """How many places there are with this one; `FULL` where there is no room for it."""
+    if count == places.shape[0]:
+        return FULL
+    places[count, 0] = start
+    places[count, 1] = stop
+    places[count, 2] = kind
+    return count + 1
+
+
+@_called
+def find_in_pair(
+    data: Bytes, start: int, stop: int, names: Names, places: Int64s, count: int
+) -> int:
+    """Places to blank of a KeyValue: all that its name, the last of several, does not say.
+
+    Returns:
+        places so far, `UNUSUAL`, `FULL`, or `DEEPER`: it is no content, but has more than a scalar in it.
+    """
+    key_start, key_stop = 0, 0
+    deeper = False
+    position = start
+    while position < stop:
+        tag, position = read_tag(data, position, stop)
+        if tag & 7 == 2:
+            inner, position = read_length(data, position, stop)
+            if inner < 0:
+                return UNUSUAL
+            if tag == 0x0A:
+                key_start, key_stop = inner, position
+            else:
+                deeper |= tag != 0x12 or not is_one_scalar(data, inner, position)
+        else:
+            position = pass_number(data, position, stop, tag)
+            if position < 0:
+                return UNUSUAL
+    if not is_content(data, key_start, key_stop, names):
+        return DEEPER if deeper else count
+    position = start
+    while position < stop:
+        tag, inner, position = next_field(data, position, stop)
+        if tag & 7 != 2 or inner == position or inner == key_start:  # noqa: SIM109 - compiles better
+            continue
+        if tag == 0x12 and position - inner < 2:
+            return UNUSUAL
+        kind = VALUE_PLACE if tag == 0x12 else TEXT_PLACE
+        count = add_place(inner, position, kind, places, count)
+        if count < 0:
+            return count
+    return count
+
+
+@_inlined
+def pass_number(data: Bytes, position: int, end: int, tag: int) -> int:
+    """The position after a number; -1 where there is none of the wire types 0, 1 and 5."""
+    wire = tag & 7
+    if tag < 8:
+        return -1
+    if wire == 0:
+        _, position = read_varint(data, position, end)
+        return position
+    if wire == 1 or wire == 5:
+        position += 8 if wire == 1 else 4
+        return position if position <= end else -1
+    return -1
+
+
+@_entry  # type: ignore[untyped-decorator]  # see `_entry`
+def find_content(
+    data: Bytes, schema: Bytes, names: Names, state: Int64s, stack: Int64s, places: Int64s
+) -> int:
+    """Places of a checked payload that hold content, or what nobody knows.
+
+    Args:
+        data: the payload.
+        schema: (message, field number) -> 0, `KEPT`, `PAIR` or `BELOW` + message; `PAIR_ROW` is KeyValue.
+        names: of attributes that hold content.
+        state: zeros, then where to go on: `AT`, `DEPTH`; `DONE` once all was read.
+        stack: `int64[depth, 2]`, room for what lies within each other; kept between calls.
+        places: `int64[places, 3]`, room for them: from, to, `TEXT_PLACE` or `VALUE_PLACE`.
+
+    Returns:
+        the number of places, or `UNUSUAL` where this payload is left to the official parser.
+    """
+    position, top = state[AT], state[DEPTH]
+    count = 0
+    if position == 0:
+        stack[0, 0] = data.size
+        stack[0, 1] = 0
+    while True:
+        end = stack[top, 0]
+        message = stack[top, 1]
+        if position == end:
+            if top == 0:
+                state[DONE] = 1
+                return count
+            top -= 1
+            continue
+        field = position
+        tag, position = read_tag(data, position, end)
+        if tag & 7 != 2:
+            position = pass_number(data, position, end, tag)
+            if position < 0:
+                return UNUSUAL
+            continue
+        start, position = read_length(data, position, end)
+        if start < 0 or tag < 8:
+            return UNUSUAL
+        number = tag >> 3
+        cell = schema[message, number] if number < schema.shape[1] else 0
+        if cell == KEPT or start == position:
+            continue
+        below, found = cell - BELOW, DEEPER
+        if cell == PAIR:
+            below, found = PAIR_ROW, find_in_pair(data, start, position, names, places, count)
+        elif cell == 0:
+            found = add_place(start, position, TEXT_PLACE, places, count)
+        if found >= 0:
+            count = found
+            continue
+        if found == FULL and count > 0:
+            state[AT] = field
+            state[DEPTH] = top
+            return count
+        if found != DEEPER:
+            return UNUSUAL
+        top += 1
+        if top == stack.shape[0]:
+            return UNUSUAL
+        stack[top, 0] = position
+        stack[top, 1] = below
+        position = start
+
+
+@_entry  # type: ignore[untyped-decorator]  # see `_entry`
+def blank(data: Bytes, places: Int64s, count: int, filler: int) -> None:
+    """Overwrite places with a filler, an ASCII character; an AnyValue becomes a text of the same size.
+
+    The length in front of that text takes as many bytes as make it end where the value ended.
+    """
+    for place in range(count):
+        position, stop = places[place, 0], places[place, 1]
+        if places[place, 2] == VALUE_PLACE:
+            data[position] = 0x0A
+            position += 1
+            width = 1
+            while (stop - position - width) >> (7 * width) > 0:
+                width += 1
+            length = stop - position - width
+            for index in range(width):
+                more = 128 if index < width - 1 else 0
+                data[position + index] = (length >> (7 * index)) & 127 | more
+            position += width
+        data[position:stop] = filler

@@ -15,6 +15,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from engine import otlp_json, points
+from engine._json_refusals import without_values
+from engine.content import Redacted, Redactor
 from engine.metrics import EngineMetrics
 from engine.spans import Reader, Refused
 from engine.spool import Signal, Spool, SpoolError, SpoolFull
@@ -66,6 +68,7 @@ class Ingest:
         executor: payloads are checked there, off the event loop.
         max_payload: bytes of a payload, decompressed.
         max_in_flight: bytes of all payloads that are being accepted at a time.
+        redactor: blanks content before a payload is stored; None to store payloads as they come.
     """
 
     def __init__(
@@ -75,12 +78,14 @@ class Ingest:
         executor: Executor,
         max_payload: int = MAX_PAYLOAD,
         max_in_flight: int = MAX_IN_FLIGHT,
+        redactor: Redactor | None = None,
     ) -> None:
         self.spool = spool
         self.metrics = metrics
         self.executor = executor
         self.max_payload = max_payload
         self.max_in_flight = max_in_flight
+        self.redactor = redactor
         self._in_flight = 0
         metrics.in_flight_bytes.set_function(lambda: self._in_flight)
 
@@ -122,7 +127,9 @@ class Ingest:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         try:
-            body, accepted = await loop.run_in_executor(self.executor, _checked, signal, body, json)
+            (body, redacted), accepted = await loop.run_in_executor(
+                self.executor, self._storable, signal, body, json
+            )
             if accepted.items:
                 # Shielded: what the spool was given is stored, whether or not the client waits.
                 await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
@@ -136,6 +143,7 @@ class Ingest:
         self.metrics.received_bytes.labels(*labels).inc(len(body))
         self.metrics.received_items.labels(*labels).inc(accepted.items)
         self.metrics.rejected_items.labels(*labels).inc(accepted.rejected)
+        self.metrics.redacted_values.labels(signal).inc(redacted)
         self.metrics.accept_seconds.labels(*labels).observe(time.perf_counter() - began)
         return accepted
 
@@ -143,6 +151,16 @@ class Ingest:
         """Count a refusal, and give it back."""
         self.metrics.refused_payloads.labels(signal, protocol, refusal.reason).inc()
         return refusal
+
+    def _storable(self, signal: Signal, body: bytes, json: bool) -> tuple[Redacted, Accepted]:  # noqa: FBT001 - an executor passes positions
+        body, accepted = _checked(signal, body, json)
+        # What holds nothing to count is not stored.
+        if self.redactor is None or not accepted.items:
+            return Redacted(body, 0), accepted
+        try:
+            return self.redactor.redact(signal, body), accepted
+        except Refused as error:
+            raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
 
 
 def answer(signal: Signal, accepted: Accepted) -> Message:
@@ -171,7 +189,8 @@ def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:
     except Refused as error:
         raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
     except ValueError as error:
-        raise Refusal("invalid", f"no OTLP/JSON {signal} request: {error}") from error
+        what = without_values(str(error))
+        raise Refusal("invalid", f"no OTLP/JSON {signal} request: {what}") from error
     rejected = int(np.count_nonzero(ends == 0))
     message = f"{rejected} {NO_END_TIME}" if rejected else ""
     return body, Accepted(len(ends) - rejected, rejected, message)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import _grouping, spans
+from engine import _grouping, content, spans
 from engine._grouping import count, group_rows
 from engine.arrivals import Arrivals
 from engine.points import PointReader
@@ -413,4 +413,5 @@ def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
 def warm_up() -> None:
     """Compile the kernels, or load them from numba's cache: some seconds, or under one."""
     spans.warm_up()
+    content.warm_up()
     _grouping.warm_up()

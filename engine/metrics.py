@@ -187,6 +187,11 @@ class EngineMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
         )
+        self.redacted_values = self._counter(
+            "burnline_redacted_values",
+            "Values of prompts, completions and other content that were blanked before storing.",
+            ("signal",),
+        )
 
         self.lost_payloads = self._counter(
             "burnline_spool_lost_payloads",

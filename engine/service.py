@@ -17,6 +17,7 @@ from aiohttp import web
 from engine import otlp_grpc, otlp_http
 from engine.alertmanager import Sender
 from engine.board import Board
+from engine.content import Redactor, digest_key
 from engine.face import Face
 from engine.ingest import MAX_IN_FLIGHT, MAX_PAYLOAD, Ingest
 from engine.log import log, log_change
@@ -47,6 +48,7 @@ class ServiceConfig:
         max_payload: bytes of a payload, decompressed.
         max_in_flight: bytes of all payloads that are being accepted at a time.
         ready_within: seconds within which the flow must have decided to be ready.
+        keep_content: store prompts, completions and the like as they come.
     """
 
     board: Board
@@ -60,6 +62,7 @@ class ServiceConfig:
     max_payload: int = MAX_PAYLOAD
     max_in_flight: int = MAX_IN_FLIGHT
     ready_within: float = 10.0
+    keep_content: bool = False
 
 
 class Service:
@@ -153,7 +156,12 @@ class Service:
         config = self.config
         config.metrics.watch_spool(spool.depth, spool.max_bytes)
         ingest = Ingest(
-            spool, config.metrics, self._checkers, config.max_payload, config.max_in_flight
+            spool,
+            config.metrics,
+            self._checkers,
+            config.max_payload,
+            config.max_in_flight,
+            self._redactor(spool),
         )
         if config.otlp_grpc is not None:
             host, port = _split("--otlp-grpc", config.otlp_grpc)
@@ -165,6 +173,21 @@ class Service:
         if config.otlp_http is not None:
             app = otlp_http.make_app(ingest)
             await self._serve_http("otlp_http", "--otlp-http", config.otlp_http, app)
+
+    def _redactor(self, spool: Spool) -> Redactor | None:
+        if self.config.keep_content:
+            log.warning("prompts, completions and all other content are stored: --keep-content")
+            return None
+        path = spool.path.with_name("content.key")
+        try:
+            key = digest_key(path)
+        except OSError as error:
+            raise ServiceError(
+                f"{path} can't be used ({error.strerror}); make it readable and its directory writable"
+            ) from error
+        redactor = Redactor(self.config.board.objectives.values, key)
+        redactor.names()  # says at start, not with the first payload, what is kept
+        return redactor
 
     async def _serve_http(self, name: str, option: str, address: str, app: web.Application) -> None:
         host, port = _split(option, address)

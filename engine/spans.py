@@ -190,12 +190,15 @@ def warm_up() -> None:
 
 
 def is_cached() -> bool:
-    """Whether `warm_up` will find the compiled kernel on disk (as far as file times tell)."""
-    source = Path(_kernel.__file__)
-    if not _kernel.decode.stats.cache_path:
-        return False
-    indexes = Path(_kernel.decode.stats.cache_path).glob("_kernel.decode-*.nbi")
-    return any(index.stat().st_mtime >= source.stat().st_mtime for index in indexes)
+    """Whether a warm-up will find the compiled kernels on disk (as far as file times tell)."""
+    changed = Path(_kernel.__file__).stat().st_mtime
+    for entry in (_kernel.decode, _kernel.find_content, _kernel.blank):
+        if not entry.stats.cache_path:
+            return False
+        indexes = Path(entry.stats.cache_path).glob(f"_kernel.{entry.__name__}-*.nbi")
+        if not any(index.stat().st_mtime >= changed for index in indexes):
+            return False
+    return True
 
 
 def _keys(field: Field) -> tuple[str, ...]:

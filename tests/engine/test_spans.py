@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from engine import _kernel, _walk, spans
+from engine import _kernel, _walk, measure, spans
 from engine.spans import Reader, Refused
 from slo.columns import Column, Field, Kind, SpanBatch
 from tests.strategies import otlp
@@ -270,7 +270,7 @@ def test_unknown_intrinsic_is_refused() -> None:
 
 
 def test_warm_up_leaves_a_cache() -> None:
-    spans.warm_up()
+    measure.warm_up()
     assert spans.is_cached()
 
 

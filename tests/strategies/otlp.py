@@ -20,6 +20,9 @@ KEYS = (
     "",
     "ключ",
     "a.key.that.nobody.wants",
+    "input.value",
+    "gen_ai.prompt.0.content",
+    "gen_ai.prompt.name",
 )
 
 texts = st.one_of(
