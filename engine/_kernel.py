@@ -6,6 +6,9 @@ payload and leaves it to the official parser (`engine._walk`). So it must only n
 what it accepts. Which fields are text and which are messages it reads from `schema`, made from the
 official descriptors (`engine._plan`).
 
+`decode` reads what is wanted; `find_content` finds what must not be stored, and `blank` overwrites it.
+They share this file because numba's cache looks for changes in the file of the entry alone.
+
 Every function here is plain Python, too: there `byte` and `word` check every access, by which the
 tests show that no input makes the kernel read outside the buffer.
 

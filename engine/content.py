@@ -87,6 +87,7 @@ class Redactor:
         if not payload:
             return Redacted(payload, 0)
         data = np.frombuffer(payload, np.uint8)
+        data.flags.writeable = False  # as that of bytes, for which the kernel is compiled
         stack, places = _room()
         state = np.zeros(3, np.int64)
         blanked: bytearray | None = None

@@ -185,7 +185,8 @@ class Service:
             raise ServiceError(
                 f"{path} can't be used ({error.strerror}); make it readable and its directory writable"
             ) from error
-        redactor = Redactor(self.config.board.objectives.values, key)
+        board = self.config.board
+        redactor = Redactor(lambda: board.objectives.values(), key)  # noqa: PLW0108 - a reload may replace it
         redactor.names()  # says at start, not with the first payload, what is kept
         return redactor
 

@@ -19,10 +19,12 @@ from structlog.testing import capture_logs
 
 from engine import _kernel, content, spans
 from engine._content_names import Names, table
+from engine.board import Board
 from engine.content import Redactor, digest_key, kept_names
 from engine.points import PointReader
+from engine.service import Service, ServiceConfig, ServiceError
 from engine.spans import Reader, Refused
-from engine.spool import Signal
+from engine.spool import Signal, Spool
 from slo import load
 from slo.columns import Field
 from slo.model import Objective
@@ -489,6 +491,18 @@ def test_the_digests_key_stays(tmp_path: Path) -> None:
     path.write_bytes(b"torn")
     assert len(digest_key(path)) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_key_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "content.key").mkdir()
+    spool = Spool(tmp_path / "spool.db")
+    try:
+        with pytest.raises(ServiceError, match=r"content\.key can't be used \(Is a directory\)"):
+            Service.start(
+                ServiceConfig(Board([]), spool, otlp_grpc=None, otlp_http=None, listen=None)
+            )
+    finally:
+        spool.close()
 
 
 def test_field_names_of_the_reader_are_those_of_the_wire() -> None:
