@@ -6,6 +6,7 @@ counters and gauges, kept by the official client.
 
 import math
 import platform
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -116,19 +117,20 @@ class _TooLate(Collector):
         )
 
 
-def _size(directory: Path, pattern: str) -> float:
-    """Bytes of the files that match; a scrape must not fail because one goes meanwhile."""
-    try:
-        return float(sum(path.stat().st_size for path in directory.glob(pattern)))
-    except OSError:
-        return math.nan
+def _asked(ask: Callable[[], float]) -> Callable[[], float]:
+    """What is asked at a scrape, NaN where the disk gives no answer: the rest is worth showing."""
+
+    def answer() -> float:
+        try:
+            return float(ask())
+        except (OSError, sqlite3.Error):
+            return math.nan
+
+    return answer
 
 
-def _free(directory: Path) -> float:
-    try:
-        return float(disk_usage(directory).free)
-    except OSError:
-        return math.nan
+def _size(directory: Path, pattern: str) -> int:
+    return sum(path.stat().st_size for path in directory.glob(pattern))
 
 
 class _Points(Collector):
@@ -485,8 +487,8 @@ class EngineMetrics:
 
     def watch_spool(self, depth: Callable[[], tuple[int, int]], limit: int) -> None:
         """Show a spool's depth, read at each scrape."""
-        self.spool_payloads.set_function(lambda: depth()[0])
-        self.spool_bytes.set_function(lambda: depth()[1])
+        self.spool_payloads.set_function(_asked(lambda: depth()[0]))
+        self.spool_bytes.set_function(_asked(lambda: depth()[1]))
         self.spool_limit_bytes.set(limit)
 
     def watch_flow(
@@ -515,15 +517,15 @@ class EngineMetrics:
             replaying: whether what is read was received before the start.
             series: how many the shards keep.
         """
-        self.unread_seconds.set_function(unread)
+        self.unread_seconds.set_function(_asked(unread))
         self.replaying.set_function(replaying)
         self.series.set_function(series)
 
     def watch_disk(self, data_dir: Path) -> None:
         """Show the sizes of spool and recovery store, read at each scrape."""
         for what, pattern in (("spool", "spool.db*"), ("recovery", "recovery/*")):
-            self.disk_bytes.labels(what).set_function(partial(_size, data_dir, pattern))
-        self.disk_free_bytes.set_function(partial(_free, data_dir))
+            self.disk_bytes.labels(what).set_function(_asked(partial(_size, data_dir, pattern)))
+        self.disk_free_bytes.set_function(_asked(lambda: disk_usage(data_dir).free))
 
     def watch_receiver(self, url: str, pending: Callable[[], int]) -> None:
         """Show a remote write receiver from the start, and what waits for it at each scrape."""

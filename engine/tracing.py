@@ -137,7 +137,8 @@ def receiving(
     attributes: dict[str, Value] = {"signal": signal, "protocol": protocol, "bytes": len(body)}
     made = _tracer.start_span(
         "receive",
-        context=_PROPAGATOR.extract(headers),
+        # Not its `tracestate`: that is text of the sender's.
+        context=_PROPAGATOR.extract({"traceparent": headers.get("traceparent", "")}),
         kind=SpanKind.SERVER,
         attributes=prefixed(attributes),
     )

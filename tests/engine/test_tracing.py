@@ -64,7 +64,8 @@ def _post(running: Running, body: bytes, path: str = "/v1/traces", **headers: st
 def test_a_payload_is_received_checked_and_stored(server: Server, running: Running) -> None:
     counted = _start(server)
     body = traces(3)
-    assert _post(running, body, traceparent=SAMPLED.format(7)) == 200
+    state = {"traceparent": SAMPLED.format(7), "tracestate": "vendor=hunter2"}
+    assert _post(running, body, **state) == 200
     with grpc.insecure_channel(running.grpc) as channel:
         channel.unary_unary(TRACE_METHOD)(
             traces(2), metadata=(("traceparent", SAMPLED.format(9)),), timeout=10
@@ -73,6 +74,7 @@ def test_a_payload_is_received_checked_and_stored(server: Server, running: Runni
     tracing.stop()
     assert counted == {"sent": 9}
     by_http, by_grpc, metrics = server.named("receive")
+    assert not any(b"hunter2" in sent for sent in server.bodies)
     assert by_http.attributes == {
         "burnline.signal": "traces",
         "burnline.protocol": "http",
