@@ -189,7 +189,7 @@ class RemoteWriter:
             async with self._session.post(
                 receiver.url,
                 data=body,
-                headers=receiver.headers | self.credentials.headers(),
+                headers=self.credentials.headers() | receiver.headers,
                 ssl=self.credentials.ssl(),
                 allow_redirects=False,
             ) as answer:
