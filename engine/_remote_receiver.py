@@ -30,12 +30,7 @@ class Receiver:
     """
 
     def __init__(self, url: str, keep: float) -> None:
-        parsed = URL(url)
-        if parsed.scheme not in ("http", "https") or not parsed.host or parsed.path in ("", "/"):
-            name = shown(parsed.with_query(None) if parsed.absolute else parsed)
-            raise ValueError(
-                f"{name} is no remote write address; write it whole: http://HOST:PORT/api/v1/write"
-            )
+        parsed = _parsed(url)
         self.name = shown(parsed.with_query(None).with_fragment(None))
         self.url = parsed.with_user(None).with_fragment(None)
         self.headers = {
@@ -52,6 +47,24 @@ class Receiver:
     def waiting(self) -> int:
         """Samples that it has not taken yet."""
         return self.backlog.pending
+
+
+def _parsed(url: str) -> URL:
+    mend = "write it whole: http://HOST:PORT/api/v1/write"
+    try:
+        parsed = URL(url)
+        behind_host = f"{parsed.raw_path}{parsed.raw_query_string}{parsed.raw_fragment}"
+    except ValueError:  # its text would quote a password with a slash in it
+        behind_host = "@"
+    if "@" in behind_host:
+        raise ValueError(
+            f"a remote write address can't be read; {mend}, and / ? # @ in credentials as "
+            "%2F %3F %23 %40"
+        )
+    if parsed.scheme not in ("http", "https") or not parsed.host or behind_host in ("", "/"):
+        name = shown(parsed.with_query(None) if parsed.absolute else parsed)
+        raise ValueError(f"{name} is no remote write address; {mend}")
+    return parsed
 
 
 def number_alike(receivers: Iterable[Receiver]) -> None:

@@ -118,6 +118,44 @@ def test_addresses() -> None:
         Service.start(ServiceConfig(Board([]), remote_write=RemoteWrite(("http://h:9090",))))
 
 
+def test_credentials_that_break_an_address_are_not_quoted() -> None:
+    for bad in (
+        "http://u:hunt/er2@h:1/push",
+        "http://u:hunt#er2@h:1/push",
+        "http://u:hunter2@h:x/p",
+    ):
+        with pytest.raises(ValueError, match="%2F %3F %23 %40") as told:
+            Receiver(bad, 900)
+        assert "er2" not in str(told.value)
+
+
+class _Access:
+    """A token that is renewed at each request."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def headers(self) -> dict[str, str]:
+        self.asked += 1
+        return {"Authorization": f"Bearer {self.asked}", "X-Scope-OrgID": "t"}
+
+    def ssl(self) -> bool:
+        return True
+
+
+def test_credentials_are_asked_for_at_each_request() -> None:
+    async def work(fakes: list[Fake], writer: RemoteWriter, _m: EngineMetrics, _c: Clock) -> None:
+        writer.credentials = _Access()
+        await until(lambda: fakes[0].headers.get("X-Scope-OrgID"))
+        assert fakes[0].headers["Authorization"] == "Basic dTpw", "those in the address come first"
+        del writer.receivers[0].headers["Authorization"]
+        await until(lambda: fakes[0].headers["Authorization"].startswith("Bearer"))
+        first = fakes[0].headers["Authorization"]
+        await until(lambda: fakes[0].headers["Authorization"] != first)
+
+    play(work)
+
+
 def test_addresses_that_look_alike_are_told_apart() -> None:
     urls = tuple(f"http://h:1/push?tenant={n}" for n in (1, 2))
     writer = RemoteWriter(RemoteWrite(urls), EngineMetrics(), ThreadPoolExecutor(1))
