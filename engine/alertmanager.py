@@ -164,8 +164,10 @@ class Sender:
                 with attempt:
                     self._refresh()
                     await self._send_due(replica)
+            # Not `wait_for`: until Python 3.12 it swallows a cancellation that meets a change.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(replica.wake.wait(), replica.progress.wait(time.monotonic()))
+                async with asyncio.timeout(replica.progress.wait(time.monotonic())):
+                    await replica.wake.wait()
 
     async def _send_due(self, replica: Replica) -> None:
         due = replica.progress.due(self.outbox, time.monotonic())

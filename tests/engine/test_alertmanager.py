@@ -349,6 +349,25 @@ def test_errors_are_tried_again_with_the_newest_state() -> None:
     asyncio.run(_with_picky(work))
 
 
+@pytest.mark.parametrize("steps", range(6))
+def test_stopping_while_a_change_comes_ends(steps: int) -> None:
+    """The change wakes the task that is being cancelled, so many steps of the loop before."""
+
+    async def work(picky: Picky, url: str) -> None:
+        board = Board([SINGLE])
+        sender = Sender([url], board, EngineMetrics())
+        await sender.start()
+        await asyncio.sleep(0.1)  # it waits for a change
+        board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            await sender.stop()
+        assert len(picky.accepted) == 1
+
+    asyncio.run(_with_picky(work))
+
+
 def test_stopping_sends_what_is_due_and_resolves_nothing() -> None:
     async def work(picky: Picky, url: str) -> None:
         board = Board([SINGLE])
