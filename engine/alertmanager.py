@@ -314,8 +314,10 @@ def _error(state: RetryCallState) -> BaseException | None:
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:
     """Wait for an event, so long at most, and clear it."""
+    # Not `wait_for`: until Python 3.12 it swallows a cancellation that meets the event.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     event.clear()
 
 

@@ -465,6 +465,25 @@ def test_one_that_is_reached_again_has_the_others_tried_at_once(
     asyncio.run(_with_picky(first))
 
 
+@pytest.mark.parametrize("steps", range(6))
+def test_stopping_while_a_change_comes_ends(steps: int) -> None:
+    """The change wakes the task that is being cancelled, so many steps of the loop before."""
+
+    async def work(picky: Picky, url: str) -> None:
+        board = Board([SINGLE])
+        sender = Sender([url], board, EngineMetrics())
+        await sender.start()
+        await asyncio.sleep(0.1)  # it waits for a change
+        board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            await sender.stop()
+        assert len(picky.accepted) == 1
+
+    asyncio.run(_with_picky(work))
+
+
 def test_stopping_sends_what_is_due_and_resolves_nothing() -> None:
     async def work(picky: Picky, url: str) -> None:
         board = Board([SINGLE])
