@@ -16,7 +16,7 @@ from engine import otlp_json, points
 from engine.holding import Memory, Reason, Refusal
 from engine.limits import Limits
 from engine.metrics import EngineMetrics
-from engine.spans import Reader, Refused
+from engine.spans import Reader, Refused, count
 from engine.spool import Signal, Spool, SpoolError, SpoolFull
 
 Protocol = Literal["grpc", "http"]
@@ -25,6 +25,7 @@ MAX_PAYLOAD = 64 << 20
 MAX_IN_FLIGHT = 512 << 20
 NO_END_TIME = "spans without end_time_unix_nano can be placed at no time and were not counted"
 _SPANS = Reader(())
+_MOST_ITEMS = Limits().items
 
 
 class Accepted(NamedTuple):
@@ -73,6 +74,12 @@ class Ingest:
         self.memory = Memory(max_in_flight, self.limits)
         metrics.in_flight_bytes.set_function(lambda: self.memory.held)
 
+    def longest(self, signal: Signal, *, json: bool = False) -> int:
+        """Bytes that such a payload may have, decompressed."""
+        if json or signal == "metrics":
+            return min(self.max_payload, self.limits.parsed)
+        return self.max_payload
+
     async def accept(
         self, signal: Signal, protocol: Protocol, body: bytes, *, json: bool = False
     ) -> Accepted:
@@ -90,7 +97,9 @@ class Ingest:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         try:
-            body, accepted = await loop.run_in_executor(self.executor, _checked, signal, body, json)
+            body, accepted = await loop.run_in_executor(
+                self.executor, _checked, signal, body, json, self.limits.items
+            )
             if accepted.items:
                 # Shielded: what the spool was given is stored, whether or not the client waits.
                 await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
@@ -124,7 +133,12 @@ def answer(signal: Signal, accepted: Accepted) -> Message:
     return traces
 
 
-def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:  # noqa: FBT001 - an executor passes positions
+def _checked(
+    signal: Signal,
+    body: bytes,
+    json: bool,  # noqa: FBT001 - an executor passes positions
+    most: int = _MOST_ITEMS,
+) -> tuple[bytes, Accepted]:
     try:
         if json:
             convert = (
@@ -134,7 +148,8 @@ def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:
             )
             body = convert(body)
         if signal == "metrics":
-            return body, Accepted(points.check(body))
+            return body, Accepted(_few(points.check(body), most))
+        _few(count(body), most)  # before there is room made for them
         ends = _SPANS.read([body]).end_ns
     except Refused as error:
         raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
@@ -143,3 +158,10 @@ def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:
     rejected = int(np.count_nonzero(ends == 0))
     message = f"{rejected} {NO_END_TIME}" if rejected else ""
     return body, Accepted(len(ends) - rejected, rejected, message)
+
+
+def _few(items: int, most: int) -> int:
+    if items > most:
+        message = f"{items} spans or points in one payload; send at most {most}"
+        raise Refusal("too_large", message)
+    return items
