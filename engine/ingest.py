@@ -20,7 +20,7 @@ from engine.content import Redacted, Redactor
 from engine.holding import Memory, Reason, Refusal
 from engine.limits import Limits
 from engine.metrics import EngineMetrics
-from engine.spans import Reader, Refused
+from engine.spans import Reader, Refused, count
 from engine.spool import Signal, Spool, SpoolError, SpoolFull
 
 Protocol = Literal["grpc", "http"]
@@ -30,6 +30,7 @@ MAX_IN_FLIGHT = 512 << 20
 NO_END_TIME = "spans without end_time_unix_nano can be placed at no time and were not counted"
 _SPANS = Reader(())
 _NO_HEADERS: Mapping[str, str] = {}
+_MOST_ITEMS = Limits().items
 
 
 class Accepted(NamedTuple):
@@ -83,6 +84,12 @@ class Ingest:
         for labels in product(get_args(Signal), get_args(Protocol), get_args(Reason)):
             metrics.refused_payloads.labels(*labels)
         metrics.in_flight_bytes.set_function(lambda: self.memory.held)
+
+    def longest(self, signal: Signal, *, json: bool = False) -> int:
+        """Bytes that such a payload may have, decompressed."""
+        if json or signal == "metrics":
+            return min(self.max_payload, self.limits.parsed)
+        return self.max_payload
 
     async def accept(
         self,
@@ -148,7 +155,7 @@ class Ingest:
         return refusal
 
     def _storable(self, signal: Signal, body: bytes, json: bool) -> tuple[Redacted, Accepted]:  # noqa: FBT001 - an executor passes positions
-        body, accepted = _checked(signal, body, json)
+        body, accepted = _checked(signal, body, json, self.limits.items)
         # What holds nothing to count is not stored.
         if self.redactor is None or not accepted.items:
             return Redacted(body, 0), accepted
@@ -169,7 +176,12 @@ def answer(signal: Signal, accepted: Accepted) -> Message:
     return traces
 
 
-def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:  # noqa: FBT001 - an executor passes positions
+def _checked(
+    signal: Signal,
+    body: bytes,
+    json: bool,  # noqa: FBT001 - an executor passes positions
+    most: int = _MOST_ITEMS,
+) -> tuple[bytes, Accepted]:
     try:
         if json:
             convert = (
@@ -179,7 +191,8 @@ def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:
             )
             body = convert(body)
         if signal == "metrics":
-            return body, Accepted(points.check(body))
+            return body, Accepted(_few(points.check(body), most))
+        _few(count(body), most)  # before there is room made for them
         ends = _SPANS.read([body]).end_ns
     except Refused as error:
         raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
@@ -189,3 +202,10 @@ def _checked(signal: Signal, body: bytes, json: bool) -> tuple[bytes, Accepted]:
     rejected = int(np.count_nonzero(ends == 0))
     message = f"{rejected} {NO_END_TIME}" if rejected else ""
     return body, Accepted(len(ends) - rejected, rejected, message)
+
+
+def _few(items: int, most: int) -> int:
+    if items > most:
+        message = f"{items} spans or points in one payload; send at most {most}"
+        raise Refusal("too_large", message)
+    return items

@@ -21,6 +21,8 @@ class Limits:
         body_grace, body_rate: a body must be at this many bytes a second, after the grace.
         patience: what is read for longer gives way where memory or places run out.
         answer_seconds: in which a client must have taken some of its answer.
+        items: spans or metric points in a payload; each takes far more memory than bytes on the wire.
+        parsed: of a payload in JSON or of metrics, decompressed; parsing takes up to forty times that.
         message: of a gRPC payload, decompressed. Its memory is taken before it can be counted, so
             it is smaller than what HTTP takes.
         reading: gRPC messages that are read at a time.
@@ -38,6 +40,8 @@ class Limits:
     body_rate: int = 16 << 10
     patience: float = 1.0
     answer_seconds: float = 10.0
+    items: int = 1_000_000
+    parsed: int = 16 << 20
     message: int = 16 << 20
     reading: int = 32
     waiting: int = 1000

@@ -70,12 +70,12 @@ async def _handle(ingest: Ingest, request: web.Request) -> web.Response:
     except _Unusable as unusable:
         return _error(request, unusable.status, str(unusable), unusable.headers)
     try:
+        limit = ingest.longest(signal, json=json)
         with ingest.memory.holding() as hold:
             try:
-                body = await _body(request, ingest, hold)
+                body = await _body(request, ingest, limit, hold)
                 if encoding == "gzip":
                     loop = asyncio.get_running_loop()
-                    limit = ingest.max_payload
                     body = await loop.run_in_executor(ingest.executor, gunzip, body, limit)
                     hold(len(body))
             except Refusal as refusal:
@@ -121,8 +121,7 @@ def _encoding(request: web.Request) -> Encoding:
             raise _Unusable(415, message, {"Accept-Encoding": "gzip"})
 
 
-async def _body(request: web.Request, ingest: Ingest, hold: Hold) -> bytes:
-    limit = ingest.max_payload
+async def _body(request: web.Request, ingest: Ingest, limit: int, hold: Hold) -> bytes:
     too_large = Refusal(
         "too_large", f"the payload is larger than {limit} bytes; send smaller batches"
     )

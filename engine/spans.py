@@ -19,7 +19,11 @@ _PIECE = 2 << 20
 _THREAD = threading.local()
 # Rows to make room for: spans a byte as far as seen plus a quarter, and some.
 _LEAST_DENSITY, _SPARE, _LEAST_ROOM = 1 / 2048, 1.25, 256
-_MAX_DEPTH = 16  # messages within each other that `scan` follows; deeper ones are left to upb
+# Messages within each other that `scan` follows; deeper ones are left to upb, which takes 100.
+_MAX_DEPTH = 64
+# Bytes of a payload that may be left to upb, whose messages take far more memory than columns. No
+# sender writes what the kernel leaves: groups, tags of more than two bytes, JSON 20 levels deep.
+_MOST_UNUSUAL = 1 << 20
 
 
 class Refused(ValueError):  # noqa: N818 - it says what happened to the payload
@@ -72,7 +76,8 @@ class Reader:
         """The spans of all payloads as one batch, rows in the order of the wire.
 
         Raises:
-            Refused: the first payload that the official parser refuses, too.
+            Refused: the first payload that the official parser refuses, too, or that is large and
+                of an encoding that nobody uses.
         """
         joined = _Joined(payloads)
         pieces: list[SpanBatch] = []
@@ -82,6 +87,11 @@ class Reader:
             pieces.append(piece)
             if first == len(payloads):
                 return pieces[0] if len(pieces) == 1 else concatenate(pieces)
+            if len(payloads[first]) > _MOST_UNUSUAL:
+                reason = (
+                    f"it is damaged, or has odd forms of encoding in over {_MOST_UNUSUAL} bytes"
+                )
+                raise Refused(first, reason)
             try:
                 request = _walk.parse(payloads[first])
             except ValueError as error:
@@ -157,6 +167,12 @@ def check(payload: bytes) -> int:
     return len(_CHECKER.read([payload]))
 
 
+def count(payload: bytes) -> int:
+    """The number of spans in a payload, as far as it is well formed; dearer to read than to count."""
+    joined = _Joined([payload])
+    return joined.count(0)
+
+
 def concatenate(batches: Sequence[SpanBatch]) -> SpanBatch:
     """Batches of the same fields as one, in their order; equal strings become one."""
     numbers: dict[str, int] = {}
@@ -187,6 +203,7 @@ def concatenate(batches: Sequence[SpanBatch]) -> SpanBatch:
 def warm_up() -> None:
     """Compile the kernel, or load it from numba's cache: some seconds, or a third of one."""
     _CHECKER.read([b""])
+    count(b"")
 
 
 def is_cached() -> bool:

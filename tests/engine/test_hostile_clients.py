@@ -14,9 +14,11 @@ import grpc
 import pytest
 
 from engine.limits import Limits
-from tests.engine import wire
+from tests.engine import crowd, wire
+from tests.engine.served import served
 from tests.engine.test_receivers import PROTOBUF, TRACE_METHOD, Running, call, post, start, traces
 from tests.servers import eventually
+from tests.strategies.otlp import varint
 
 MIB = 1 << 20
 QUICK = Limits(
@@ -28,6 +30,8 @@ QUICK = Limits(
     body_rate=64 << 10,
     patience=0.3,
     answer_seconds=1.0,
+    items=1000,
+    parsed=600_000,
     reading=8,
     waiting=100,
     streams=20,
@@ -259,6 +263,29 @@ def test_bombs(running: Running) -> None:
         assert time.monotonic() - began < SOON
 
 
+def nested(tags: bytes, body: bytes) -> bytes:
+    for tag in tags:
+        body = bytes([tag]) + varint(len(body)) + body
+    return body
+
+
+def test_payloads_that_are_small_only_on_the_wire(running: Running) -> None:
+    """A span takes two bytes, and then a hundred; so does a point, and so do the braces of JSON."""
+    spans, points = nested(b"\x12\x0a", b"\x12\x00" * 1001), b"\x2a\x12\x12\x0a"
+    for path, body, content_type, status in (
+        ("/v1/traces", spans, PROTOBUF, 413),
+        ("/v1/traces", nested(b"\x12\x0a", b"\x12\x00" * 1000), PROTOBUF, 200),
+        ("/v1/metrics", nested(points, b"\x0a\x00" * 1001), PROTOBUF, 413),
+        ("/v1/metrics", nested(points, b"\x0a\x00" * 1000), PROTOBUF, 200),
+        ("/v1/metrics", nested(points, b"\x0a\x00" * 400_000), PROTOBUF, 413),
+        ("/v1/traces", b"[" + b"[]," * 250_000 + b"[]]", "application/json", 413),
+    ):
+        assert post(running.http + path, body, content_type)[0] == status
+    with pytest.raises(grpc.RpcError) as caught:
+        call(running.grpc, TRACE_METHOD, spans)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 def test_a_json_request_nested_beyond_the_stack_is_refused(running: Running) -> None:
     url = f"{running.http}/v1/traces"
     for deep in (
@@ -280,8 +307,8 @@ def test_a_json_request_nested_beyond_the_stack_is_refused(running: Running) -> 
 def test_idle_connections_shut_nobody_out(running: Running) -> None:
     before = refused(running, "crowded")
     with ExitStack() as stack:
-        crowd = [stack.enter_context(wire.connect(http(running))) for _ in range(200)]
-        for client in crowd[::2]:
+        many = [stack.enter_context(wire.connect(http(running))) for _ in range(200)]
+        for client in many[::2]:
             with suppress(ConnectionError):
                 client.sendall(b"POST /v1/traces HT")
         assert_serves(running)
@@ -471,3 +498,15 @@ def test_descriptors_bound_the_connections(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
     fewer = within_descriptors(Limits())
     assert (fewer.connections, fewer.page_connections) == (334, 100)
+
+
+def test_a_good_client_beside_a_thousand_bad_ones() -> None:
+    """With the limits by default, in a process of its own: answers stay quick, memory bounded."""
+    with served() as at, ExitStack() as stack:
+        before = at.peak_mib()
+        crowd.gather(stack, at, idle=500, heads=200, bodies=200, messages=100)
+        fared = crowd.fare(at, 4.0)
+    assert fared.requests >= 4
+    assert max(fared.slowest.values()) < 2 * SOON, fared
+    # 512 MiB in flight over HTTP, 32 messages of 16 MiB over gRPC, and what Python makes of it.
+    assert fared.peak_mib - before < 1300, fared

@@ -207,6 +207,35 @@ def test_deep_nesting(depth: int) -> None:
     assert_agreement(value)
 
 
+def test_json_twenty_levels_deep_stays_with_the_kernel() -> None:
+    value = AnyValue(string_value="core")
+    for _ in range(18):
+        outer = AnyValue()
+        outer.kvlist_value.values.add(key="k").value.CopyFrom(value)
+        value = outer
+    request = one()
+    pair = request.resource_spans[0].scope_spans[0].spans[0].attributes.add(key="deep")
+    pair.value.CopyFrom(value)
+    stopped, _ = READER._decode(spans._Joined([request.SerializeToString()]), 0)
+    assert stopped == 1
+
+
+def test_much_of_an_odd_encoding_is_refused() -> None:
+    """The official parser's messages take far more memory than columns; so it gets no large ones."""
+    good = one(k="x" * 2000).SerializeToString()
+    group = b"\xfb\x01\xfc\x01"
+    few, many = good * 100 + group, good * 600 + group
+    assert_agreement(few)
+    for read in (lambda: READER.read([few, many]), lambda: spans.check(many)):
+        with pytest.raises(Refused, match="odd forms of encoding"):
+            read()
+
+
+def test_spans_are_counted_before_they_are_read() -> None:
+    assert spans.count(one().SerializeToString() * 7) == 7
+    assert spans.count(b"\xff") == 0
+
+
 def test_long_text_is_kept_whole() -> None:
     text = "é" * 100_000
     assert read_one(one(k=text), Field("span", "k")) == (Kind.STRING, text)
