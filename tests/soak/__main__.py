@@ -28,9 +28,7 @@ def kill(kills: int, seed: int, longest: float, *, as_json: bool, keep: Path | N
         directory = keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         directory.mkdir(exist_ok=True, parents=True)
         real = stack.enter_context(alertmanager(directory))
-        run = killing.Run(
-            directory, kills, seed, longest=longest, alertmanagers=[real], note=_note
-        )
+        run = killing.Run(directory, kills, seed, longest=longest, alertmanagers=[real], note=_note)
         report = run.run()
     click.echo(report.json() if as_json else report.text())
     sys.exit(bool(report.faults))

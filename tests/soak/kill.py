@@ -13,18 +13,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.samples import Sample
 
-from tests.end_to_end.engines import Engine, event_counts
+from tests.end_to_end.engines import Engine
 from tests.servers import eventually
 from tests.soak.disk_state import DAMAGES, bodies
 from tests.soak.lanes import Sender
 from tests.soak.recorder import Recorder, differences, episodes
-from tests.soak.stream import SLICE, SLOS, Payload, Stream
+from tests.soak.stream import SLOS, Payload, Stream
 
 BUCKET = 5
 # What both machines' halves may differ in when neither is away: threads, ticks of a second, a slow moment.
