@@ -7,8 +7,9 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
@@ -17,6 +18,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
+from prometheus_client.parser import text_string_to_metric_families as parse
+from prometheus_client.samples import Sample
 
 from tests.servers import eventually, free_port
 
@@ -31,33 +34,40 @@ class Engine:
         directory: Path,
         slos: str,
         alertmanagers: Iterable[str] = (),
-        **settings: str,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`settings` are environment variables."""
+        """`settings` are environment variables, without their `BURNLINE_`."""
         self.directory = directory
+        self.data = directory / "data"
+        self.settings = {f"BURNLINE_{name}": value for name, value in settings.items()}
         self.slos = directory / "slos.yaml"
         self.slos.write_text(slos)
         self.ports = {name: free_port() for name in ("grpc", "http", "face")}
         self.alertmanagers = tuple(alertmanagers)
-        self.settings = settings
         self.log = directory / "engine.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {
+        defaults = {
             "BURNLINE_SLOS": str(self.slos),
-            "BURNLINE_DATA_DIR": str(self.directory / "data"),
+            "BURNLINE_DATA_DIR": str(self.data),
             "BURNLINE_OTLP_GRPC": f"127.0.0.1:{self.ports['grpc']}",
             "BURNLINE_OTLP_HTTP": f"127.0.0.1:{self.ports['http']}",
             "BURNLINE_HTTP": f"127.0.0.1:{self.ports['face']}",
             "BURNLINE_ALERTMANAGER": " ".join(self.alertmanagers),
             "BURNLINE_SNAPSHOT_INTERVAL": "1s",
-            **self.settings,
         }
+        return os.environ | defaults | self.settings
 
     def start(self, *command: str) -> None:
         """Start, and wait until it has decided; `command` instead of `burnline run`."""
+        self.spawn(*command)
+        eventually(lambda: self.process.poll() is not None or self.ready(), 60)
+        assert self.process.poll() is None, self.log.read_text()
+
+    def spawn(self, *command: str) -> None:
+        """Start, and wait for nothing."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command or (str(BIN / "burnline"), "run"),
@@ -65,8 +75,6 @@ class Engine:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        eventually(lambda: self.process.poll() is not None or self.ready(), 60)
-        assert self.process.poll() is None, self.log.read_text()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
@@ -99,23 +107,30 @@ class Engine:
 
     def counts(self) -> dict[tuple[str, ...], float]:
         """The events counters: (slo, result, group values…) -> value."""
-        from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
+        return event_counts(self.samples())
 
-        fixed = ("sloth_id", "sloth_service", "result", "sloth_slo")
-        return {
-            (
-                sample.labels["sloth_slo"],
-                sample.labels["result"],
-                *(value for name, value in sorted(sample.labels.items()) if name not in fixed),
-            ): sample.value
-            for family in text_string_to_metric_families(self.get("/metrics"))
-            for sample in family.samples
-            if sample.name == "burnline_slo_events_total"
-        }
+    def samples(self) -> list[Sample]:
+        """All of `/metrics`."""
+        text = self.get("/metrics")
+        return [sample for family in parse(text) for sample in family.samples]
 
     def logged(self) -> list[dict[str, str]]:
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def event_counts(samples: Iterable[Sample]) -> dict[tuple[str, ...], float]:
+    """The events counters: (slo, result, group values…) -> value."""
+    fixed = ("sloth_id", "sloth_service", "result", "sloth_slo")
+    return {
+        (
+            sample.labels["sloth_slo"],
+            sample.labels["result"],
+            *(value for name, value in sorted(sample.labels.items()) if name not in fixed),
+        ): sample.value
+        for sample in samples
+        if sample.name == "burnline_slo_events_total"
+    }
 
 
 class Call(NamedTuple):
