@@ -1,6 +1,6 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench fuzz soak-downstream schema lock clean
+.PHONY: help setup demo test lint types audit bench fuzz soak-downstream schema lock clean
 
 BIN := .venv/bin
 SERVERS_HINT = command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null \
@@ -26,6 +26,9 @@ lint: setup  ## ruff and the import contracts
 
 types: setup  ## mypy, strict
 	$(BIN)/mypy
+
+audit: setup  ## ask for known vulnerabilities of what is installed (needs a network)
+	@$(BIN)/python -m scripts.audit
 
 bench: setup  ## every figure the README claims, each beside its peer
 	$(BIN)/python -m benchmarks

@@ -55,6 +55,19 @@ def configure(
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    if not any(isinstance(handler, _FromLibraries) for handler in root.handlers):
+        root.addHandler(_FromLibraries(logging.WARNING))
+
+
+class _FromLibraries(logging.Handler):
+    """Writes what libraries log as our own: in one line, and without secrets.
+
+    aiohttp for one quotes the header that it could not read.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -33,14 +33,20 @@ def eventually(ask: Callable[[], Any], seconds: float = 10.0) -> Any:
     return answer
 
 
-def get_json(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+def get_json(url: str, headers: dict[str, str] | None = None, **ask: Any) -> Any:
+    request = urllib.request.Request(url, headers=headers or {})
+    with urllib.request.urlopen(request, timeout=5, **ask) as answer:
         return json.load(answer)
 
 
 @contextmanager
-def alertmanager(directory: Path, port: int = 0) -> Iterator[str]:
-    """Run an Alertmanager; its URL."""
+def alertmanager(
+    directory: Path, port: int = 0, web: dict[str, Any] | None = None, **ask: Any
+) -> Iterator[str]:
+    """Run an Alertmanager; its URL.
+
+    `web` is its web configuration (TLS, basic auth); `ask`, for urllib, gets in all the same.
+    """
     address = f"127.0.0.1:{port or free_port()}"
     config = directory / "alertmanager.yml"
     config.write_text(
@@ -54,27 +60,33 @@ def alertmanager(directory: Path, port: int = 0) -> Iterator[str]:
         f"--web.listen-address={address}",
         "--cluster.listen-address=",
     ]
-    with _running(command, address, directory):
-        yield f"http://{address}"
+    url = f"http://{address}"
+    if web is not None:
+        url = f"https://{address}"
+        secured = directory / "alertmanager-web.yml"
+        secured.write_text(json.dumps(web))
+        command.append(f"--web.config.file={secured}")
+    with _running(command, url, directory, **ask):
+        yield url
 
 
 @contextmanager
-def prometheus(directory: Path, target: str) -> Iterator[str]:
-    """Run a Prometheus that scrapes `target` (HOST:PORT) every second; its URL."""
+def prometheus(directory: Path, target: str, scrape: dict[str, Any] | None = None) -> Iterator[str]:
+    """Run a Prometheus that scrapes `target` (HOST:PORT) every second; its URL.
+
+    `scrape` is merged into the job's configuration.
+    """
     address = f"127.0.0.1:{free_port()}"
     config = directory / "prometheus.yml"
-    config.write_text(
-        "global: {scrape_interval: 1s}\n"
-        "scrape_configs:\n- job_name: burnline\n  static_configs:\n"
-        f"  - targets: ['{target}']\n"
-    )
+    job = {"job_name": "burnline", "static_configs": [{"targets": [target]}]} | (scrape or {})
+    config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}))
     command = [
         _program("prometheus"),
         f"--config.file={config}",
         f"--storage.tsdb.path={directory}/tsdb",
         f"--web.listen-address={address}",
     ]
-    with _running(command, address, directory):
+    with _running(command, f"http://{address}", directory):
         yield f"http://{address}"
 
 
@@ -100,7 +112,7 @@ def receiver(
         f"--web.listen-address={address}",
         *([] if refuses else ["--web.enable-remote-write-receiver"]),
     ]
-    with _running(command, address, directory, stop_by):
+    with _running(command, f"http://{address}", directory, stop_by):
         yield f"http://{address}/api/v1/write"
 
 
@@ -129,13 +141,13 @@ def _program(name: str) -> str:
 
 @contextmanager
 def _running(
-    command: list[str], address: str, directory: Path, stop_by: int = signal.SIGTERM
+    command: list[str], url: str, directory: Path, stop_by: int = signal.SIGTERM, **ask: Any
 ) -> Iterator[None]:
     log = directory / f"{Path(command[0]).name}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
-        eventually(lambda: process.poll() is not None or _answers(address), READY_SECONDS)
+        eventually(lambda: process.poll() is not None or _answers(url, **ask), READY_SECONDS)
         assert process.poll() is None, log.read_text()
         yield
     finally:
@@ -143,9 +155,10 @@ def _running(
         process.wait(10)
 
 
-def _answers(address: str) -> bool:
+def _answers(url: str, headers: dict[str, str] | None = None, **ask: Any) -> bool:
+    request = urllib.request.Request(f"{url}/-/ready", headers=headers or {})
     try:
-        with urllib.request.urlopen(f"http://{address}/-/ready", timeout=1) as answer:
+        with urllib.request.urlopen(request, timeout=1, **ask) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -14,11 +14,19 @@ import pytest
 import yaml
 
 from dataflows.cli import main
+from dataflows.options import SECRETS
 from scripts import metrics_page
 from slo import load
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
+        ROOT / "SECURITY.md",
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -131,7 +139,7 @@ def _parse(command: click.Command, arguments: list[str]) -> None:
 
 
 def test_mentioned_options_and_variables_exist() -> None:
-    options, variables = {"--help", "--version"}, set()
+    options, variables = {"--help", "--version"}, set(SECRETS.values())
     for command in main.commands.values():
         for parameter in command.params:
             options |= set(parameter.opts)
@@ -194,6 +202,8 @@ def test_the_readmes_problem_is_what_validate_prints(tmp_path: Path) -> None:
 CHECKS = {
     "prometheus.yml": ("promtool", "check", "config"),
     "prometheus-rules.yml": ("promtool", "check", "rules"),
+    # Its files of credentials are on the machine of whoever uses it.
+    "prometheus-closed.yml": ("promtool", "check", "config", "--syntax-only"),
     "alertmanager.yml": ("amtool", "check-config"),
 }
 

@@ -16,7 +16,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from prometheus_client.parser import text_string_to_metric_families as parse
 from prometheus_client.samples import Sample
@@ -143,9 +143,17 @@ class Call(NamedTuple):
     seconds: float = 0.8
 
 
-def send(engine: Engine, calls: Iterable[Call], *, protocol: str = "grpc") -> None:
+def send(
+    engine: Engine,
+    calls: Iterable[Call],
+    *,
+    protocol: str = "grpc",
+    exporter: SpanExporter | None = None,
+) -> None:
     """Send calls as spans with the official SDK; returns once all are acknowledged."""
-    if protocol == "grpc":
+    if exporter is not None:
+        pass
+    elif protocol == "grpc":
         exporter = Grpc(endpoint=f"http://127.0.0.1:{engine.ports['grpc']}", insecure=True)
     else:
         exporter = Http(endpoint=f"http://127.0.0.1:{engine.ports['http']}/v1/traces")

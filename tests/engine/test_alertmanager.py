@@ -319,6 +319,13 @@ def test_urls() -> None:
         with pytest.raises(ValueError, match="write http://HOST:PORT"):
             Replica(bad)
     assert "hunter2" not in address_shown(URL("x:hunter2@y"))
+    assert Replica("http://am:9093/p/?token=hunter2#hunter2").name == "http://am:9093/p/"
+    assert Replica("http://u:hunter%2F%402@am").name == "http://am"
+    for unescaped in ("hunter/2", "hunter?2", "hunter#2", "/hunter2", "#hunter2"):
+        for user in ("", "user:"):
+            with pytest.raises(ValueError, match="can't be read; write http://HOST:PORT") as caught:
+                Replica(f"http://{user}{unescaped}@am:9093")
+            assert "hunter" not in str(caught.value)
     with pytest.raises(ServiceError, match="--alertmanager"):
         Service.start(ServiceConfig(Board([]), alertmanagers=("nonsense",)))
 
@@ -482,6 +489,36 @@ def test_stopping_while_a_change_comes_ends(steps: int) -> None:
         assert len(picky.accepted) == 1
 
     asyncio.run(_with_picky(work))
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_being_led_elsewhere_is_no_success(status: int) -> None:
+    """A login page answers 200 to the GET that a POST becomes; the alert would be lost."""
+
+    async def work() -> None:
+        seen: list[str] = []
+
+        async def login(request: web.Request) -> web.Response:
+            seen.append(request.path)
+            if request.path == "/login":
+                return web.Response(text="who are you?")
+            return web.Response(status=status, headers={"Location": "/login"})
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", login)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        board = Board([SINGLE])
+        board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+        sender = Sender([f"http://127.0.0.1:{runner.addresses[0][1]}"], board, EngineMetrics())
+        await sender.start()
+        await _until(lambda: sender.replicas[0].up is False)
+        assert "/login" not in seen
+        await sender.stop()
+        await runner.cleanup()
+
+    asyncio.run(work())
 
 
 def test_stopping_sends_what_is_due_and_resolves_nothing() -> None:
