@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,8 +49,9 @@ def write_book(path: Path, entries: Iterable[Entry]) -> None:
     Raises:
         OSError: it could not be written; the old one is still there.
     """
-    alerts = [{"shard": entry.shard, "alert": asdict(entry.alert)} for entry in entries]
-    # Named tuples are no tuples to orjson.
+    alerts = [{"shard": entry.shard, "alert": entry.alert} for entry in entries]
+    # Dataclasses are objects to orjson, at a tenth of the price of dictionaries made of them, but named
+    # tuples are no tuples.
     text = orjson.dumps({"version": _VERSION, "alerts": alerts}, default=list)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
