@@ -179,7 +179,10 @@ class _Connection(asyncio.Protocol):
         if self._head_due is None or now < self._head_due:
             return ""
         self.transport.write(_TOO_SLOW)
-        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # it reads nothing either
+        else:
+            self.transport.close()
         return "slow_head"
 
     def _expect_head(self) -> None:
