@@ -45,7 +45,8 @@ class Door:
 
     def runner(self, app: web.Application, **kwargs: Any) -> web.AppRunner:  # noqa: ANN401 - aiohttp's own
         """A runner for the application whose connections come through this door."""
-        app.middlewares.append(self._watch)
+        # The outermost: whatever answers, the head has come.
+        app.middlewares.insert(0, self._watch)
         kwargs.setdefault("keepalive_timeout", self.limits.idle_seconds)
         return _Runner(self, app, logger=_quiet_logger(self), **kwargs)
 
