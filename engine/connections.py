@@ -45,7 +45,8 @@ class Door:
 
     def runner(self, app: web.Application, **kwargs: Any) -> web.AppRunner:  # noqa: ANN401 - aiohttp's own
         """A runner for the application whose connections come through this door."""
-        app.middlewares.append(self._watch)
+        # The outermost: whatever answers, the head has come.
+        app.middlewares.insert(0, self._watch)
         kwargs.setdefault("keepalive_timeout", self.limits.idle_seconds)
         return _Runner(self, app, logger=_quiet_logger(self), **kwargs)
 
@@ -179,7 +180,10 @@ class _Connection(asyncio.Protocol):
         if self._head_due is None or now < self._head_due:
             return ""
         self.transport.write(_TOO_SLOW)
-        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # it reads nothing either
+        else:
+            self.transport.close()
         return "slow_head"
 
     def _expect_head(self) -> None:

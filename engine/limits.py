@@ -45,7 +45,7 @@ class Limits:
     message: int = 16 << 20
     reading: int = 32
     waiting: int = 1000
-    streams: int = 100
+    streams: int = 1000
     metadata: int = 16 << 10
 
 
