@@ -33,6 +33,11 @@ class Item:
     shown: Shown
     version: int
 
+    @property
+    def ended(self) -> bool:
+        """Whether the alert has ended."""
+        return self.shown.alert.ends_at is not None
+
 
 class Outbox:
     """The alerts to send, by their labels; used by one event loop."""
@@ -92,13 +97,13 @@ class Progress:
                 again.append((key, item))
         return news + again
 
+    def has(self, key: Labels, item: Item) -> bool:
+        """Whether the replica has accepted the newest beginning or end."""
+        return self.accepted.get(key, (0, 0.0))[0] == item.version
+
     def missed(self, sent: Iterable[tuple[Labels, Item]]) -> list[Labels]:
         """Which of what is sent began and ended without this replica."""
-        return [
-            key
-            for key, item in sent
-            if item.shown.alert.ends_at is not None and key not in self.accepted
-        ]
+        return [key for key, item in sent if item.ended and key not in self.accepted]
 
     def accept(self, sent: Iterable[tuple[Labels, Item]], outbox: Outbox, now: float) -> None:
         """Note what the replica accepted, and forget what is in the outbox no more."""

@@ -205,9 +205,25 @@ class Sender:
             await asyncio.sleep(wait)
 
     async def _send_due(self, replica: Replica) -> None:
-        due = replica.progress.due(self.outbox, time.monotonic())
+        due: Due = []
+        later: Due = []
+        for key, item in replica.progress.due(self.outbox, time.monotonic()):
+            (later if self._better_later(replica, key, item) else due).append((key, item))
+        replica.progress.accept(later, self.outbox, time.monotonic())
         for start in range(0, len(due), BATCH):
             await self._send(replica, due[start : start + BATCH])
+
+    def _better_later(self, replica: Replica, key: Identity, item: Item) -> bool:
+        """Whether an end need not be said again yet: another replica has not heard of it.
+
+        It takes the alert for firing and, of a pair that gossips, notifies of it again; the one that has
+        the end said again would answer with "resolved", and so on every minute.
+        """
+        return (
+            item.ended
+            and replica.progress.has(key, item)
+            and not all(other.progress.has(key, item) for other in self.replicas)
+        )
 
     async def _send_last(self, replica: Replica) -> None:
         try:

@@ -421,6 +421,41 @@ def test_errors_are_tried_again_with_the_newest_state() -> None:
     asyncio.run(_with_picky(work))
 
 
+def test_an_end_is_not_said_again_while_another_has_not_heard_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_outbox, "RESEND_SECONDS", 0.1)
+    monkeypatch.setattr(module, "LONGEST_RETRY", 0.1)
+
+    async def first(one: Picky, url: str) -> None:
+        async def second(other: Picky, other_url: str) -> None:
+            board = Board([SINGLE])
+            sender = Sender([url, other_url], board, EngineMetrics())
+            board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY)]))
+            await sender.start()
+            await _until(lambda: one.accepted and other.accepted)
+            other.status = 503
+            board.publish(decision(rows(S_KEY), clock=time.time()))
+            await _until(lambda: _ends(one))
+            tried = len(other.requests)
+            await _until(lambda: len(other.requests) > tried + 5)
+            assert _ends(one) == 1
+            other.status = 200
+            await _until(lambda: _ends(other) > 1 and _ends(one) > 1)
+            await sender.stop()
+
+        await _with_picky(second)
+
+    asyncio.run(_with_picky(first))
+
+
+def _ends(picky: Picky) -> int:
+    return sum(
+        datetime.fromisoformat(posted["endsAt"]).timestamp() < time.time()
+        for posted in picky.accepted
+    )
+
+
 def test_a_fault_of_our_own_is_told_and_does_not_end_paging(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
