@@ -1,13 +1,13 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench schema lock clean
+.PHONY: help setup demo test lint types bench schema lock clean soak soak-overload soak-disk
 
 BIN := .venv/bin
 SERVERS_HINT = command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null \
 	|| echo "burnline: no prometheus or prometheus-alertmanager on the PATH: what needs them is skipped (Debian: apt-get install prometheus prometheus-alertmanager)"
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup:  ## build .venv/ with the burnline command in it
 	@PYTHON="$(PYTHON)" scripts/setup.sh
@@ -39,3 +39,12 @@ lock:  ## resolve requirements.lock anew (needs uv)
 
 clean:  ## remove what setup and the tests made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+soak: setup  ## kill an engine 200 times (25 min): what it shows and tells is that of one left alone
+	$(BIN)/python -m tests.soak kill --kills 200
+
+soak-overload: setup  ## ten minutes of twice what an engine can take: bounded, refused, nothing lost
+	$(BIN)/python -m tests.soak overload --seconds 600
+
+soak-disk: setup  ## disks that are full and read-only under an engine (needs root)
+	$(BIN)/python -m tests.soak disk --seconds 60

@@ -24,7 +24,9 @@ Reason = Literal["invalid", "too_large", "busy", "full", "unavailable"]
 
 MAX_PAYLOAD = 64 << 20
 MAX_IN_FLIGHT = 512 << 20
-RETRY_AFTER = {"busy": 1, "full": 10, "unavailable": 5}
+# Official exporters give a batch 10 s by default, and give it up at once when told to wait for longer than
+# what is left of that: short waits let them try several times.
+RETRY_AFTER = {"busy": 1, "full": 2, "unavailable": 2}
 NO_END_TIME = "spans without end_time_unix_nano can be placed at no time and were not counted"
 _SPANS = Reader(())
 
