@@ -52,7 +52,9 @@ def overload(seconds: float, *, as_json: bool) -> None:
 def disk(seconds: float) -> None:
     """Let disks be full and read-only."""
     if not disks.possible():
-        raise click.ClickException("disks are tmpfs here: run it as root, with chattr installed")
+        raise click.ClickException(
+            "disks are mounted here: run it as root, with mkfs.ext4 and chattr"
+        )
     faults = 0
     for where in ("data", "recovery"):
         for fault in ("full", "read-only"):

@@ -1,6 +1,6 @@
 """A disk that is full, or read-only, for a while: senders are told to wait, and it goes on without help.
 
-The disk is a small tmpfs, so this needs the right to mount (root), and `chattr` for the write protection.
+The disk is a small ext4 in a file, so this needs the right to mount (root), `mkfs.ext4` and `chattr`.
 """
 
 import json
@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ from tests.soak.stream import SLOS, Stream
 
 MIB = 1 << 20
 # The spool leaves 128 MiB alone.
-DISK = 192 * MIB
+DISK, STORE = 320 * MIB, 64 * MIB
 Fault = Literal["full", "read-only"]
 Where = Literal["data", "recovery"]
 
@@ -67,19 +68,23 @@ class Report:
 
 
 def possible() -> bool:
-    """Whether this user may mount a disk, and write-protect it."""
-    return os.geteuid() == 0 and shutil.which("chattr") is not None
+    """Whether this user may mount a disk, and write-protect what is on it."""
+    return os.geteuid() == 0 and all(map(shutil.which, ("mkfs.ext4", "chattr", "losetup")))
 
 
 @contextmanager
-def disk(at: Path, size: int = DISK) -> Iterator[Path]:
+def disk(at: Path, size: int) -> Iterator[Path]:
     """A small disk at a directory."""
     at.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "burnline", at], check=True)
-    try:
-        yield at
-    finally:
-        subprocess.run(["umount", "-l", at], check=True)
+    with tempfile.NamedTemporaryFile(suffix=".ext4") as image:
+        image.truncate(size)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", image.name], check=True)
+        subprocess.run(["mount", "-o", "loop", image.name, at], check=True)
+        (at / "lost+found").rmdir()
+        try:
+            yield at
+        finally:
+            subprocess.run(["umount", at], check=True)
 
 
 def run(directory: Path, fault: Fault, where: Where, seconds: float) -> Report:
@@ -87,7 +92,7 @@ def run(directory: Path, fault: Fault, where: Where, seconds: float) -> Report:
     report = Report(fault, where, seconds)
     engine = Engine(directory, SLOS, settings={"SNAPSHOT_INTERVAL": "1s"})
     failing = engine.data if where == "data" else engine.data / "recovery"
-    with disk(failing, DISK if where == "data" else 32 * MIB):
+    with disk(failing, DISK if where == "data" else STORE):
         engine.start()
         try:
             _play(engine, report, failing)
