@@ -25,7 +25,7 @@ def test_twice_what_it_can_take_is_refused_within_bounds_and_nothing_acknowledge
 
 def test_the_official_exporters_wait_out_a_full_spool(tmp_path, caplog):
     """With their defaults: a batch has ten seconds. Snapshots of 1 s free what they passed after 4 s."""
-    engine = Engine(tmp_path, overload.SLOS, settings={"SPOOL_SIZE": "2MiB"})
+    engine = Engine(tmp_path, overload.SLOS, BURNLINE_SPOOL_SIZE="2MiB")
     engine.start()
     try:
         exporters = (

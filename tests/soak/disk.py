@@ -90,7 +90,7 @@ def disk(at: Path, size: int) -> Iterator[Path]:
 def run(directory: Path, fault: Fault, where: Where, seconds: float) -> Report:
     """Let the disk fail for so long while the stream is played."""
     report = Report(fault, where, seconds)
-    engine = Engine(directory, SLOS, settings={"SNAPSHOT_INTERVAL": "1s"})
+    engine = Engine(directory, SLOS, BURNLINE_SNAPSHOT_INTERVAL="1s")
     failing = engine.data if where == "data" else engine.data / "recovery"
     with disk(failing, DISK if where == "data" else STORE):
         engine.start()

@@ -292,7 +292,7 @@ _UNREADY = (Run._starting, Run._replaying)
 
 def _engine(directory: Path, alertmanagers: Iterable[str]) -> Engine:
     directory.mkdir()
-    return Engine(directory, SLOS, alertmanagers, {"SNAPSHOT_INTERVAL": "2s"})
+    return Engine(directory, SLOS, alertmanagers, BURNLINE_SNAPSHOT_INTERVAL="2s")
 
 
 def settled(engine: Engine, wanted: dict, seconds: float = SETTLED_SECONDS) -> dict:

@@ -130,7 +130,7 @@ def run(
 
 def _engine(directory: Path, spool: str) -> Engine:
     directory.mkdir()
-    return Engine(directory, SLOS, settings={"SPOOL_SIZE": spool})
+    return Engine(directory, SLOS, BURNLINE_SPOOL_SIZE=spool)
 
 
 def _capacity(directory: Path, seconds: float) -> float:
