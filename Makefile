@@ -1,6 +1,7 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types audit bench fuzz soak-downstream schema lock clean
+.PHONY: help setup demo test lint types audit bench fuzz soak soak-overload soak-disk soak-downstream \
+	schema lock clean
 
 BIN := .venv/bin
 SERVERS_HINT = command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null \
@@ -48,3 +49,12 @@ lock:  ## resolve requirements.lock anew (needs uv)
 
 clean:  ## remove what setup and the tests made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+soak: setup  ## kill an engine 200 times (25 min): what it shows and tells is that of one left alone
+	$(BIN)/python -m tests.soak kill --kills 200
+
+soak-overload: setup  ## ten minutes of twice what an engine can take: bounded, refused, nothing lost
+	$(BIN)/python -m tests.soak overload --seconds 600
+
+soak-disk: setup  ## disks that are full and read-only under an engine (needs root)
+	$(BIN)/python -m tests.soak disk --seconds 60

@@ -213,7 +213,7 @@ class Sender:
         for start in range(0, len(due), BATCH):
             await self._send(replica, due[start : start + BATCH])
 
-    def _better_later(self, replica: Replica, key: Identity, item: Item) -> bool:
+    def _better_later(self, replica: Replica, key: Labels, item: Item) -> bool:
         """Whether an end need not be said again yet: another replica has not heard of it.
 
         It takes the alert for firing and, of a pair that gossips, notifies of it again; the one that has

@@ -14,7 +14,9 @@ from engine.limits import Limits
 from engine.quoting import readable
 
 Reason = Literal["invalid", "unauthenticated", "too_large", "slow", "busy", "full", "unavailable"]
-RETRY_AFTER = {"busy": 1, "full": 10, "unavailable": 5}
+# Official exporters give a batch 10 s by default, and give it up at once when told to wait for longer than
+# what is left of that: short waits let them try several times.
+RETRY_AFTER = {"busy": 1, "full": 2, "unavailable": 2}
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours

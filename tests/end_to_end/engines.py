@@ -7,9 +7,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
@@ -30,16 +29,10 @@ class Engine:
     """`burnline run`, or Bytewax's own runner, on free ports that it keeps over restarts."""
 
     def __init__(
-        self,
-        directory: Path,
-        slos: str,
-        alertmanagers: Iterable[str] = (),
-        settings: Mapping[str, str] = MappingProxyType({}),
+        self, directory: Path, slos: str, alertmanagers: Iterable[str] = (), **environment: str
     ) -> None:
-        """`settings` are environment variables, without their `BURNLINE_`."""
+        self.settings = environment
         self.directory = directory
-        self.data = directory / "data"
-        self.settings = {f"BURNLINE_{name}": value for name, value in settings.items()}
         self.slos = directory / "slos.yaml"
         self.slos.write_text(slos)
         self.ports = {name: free_port() for name in ("grpc", "http", "face")}
@@ -48,17 +41,22 @@ class Engine:
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
+    def data(self) -> Path:
+        """Its data directory."""
+        return self.directory / "data"
+
+    @property
     def environment(self) -> dict[str, str]:
-        defaults = {
+        return os.environ | {
             "BURNLINE_SLOS": str(self.slos),
-            "BURNLINE_DATA_DIR": str(self.data),
+            "BURNLINE_DATA_DIR": str(self.directory / "data"),
             "BURNLINE_OTLP_GRPC": f"127.0.0.1:{self.ports['grpc']}",
             "BURNLINE_OTLP_HTTP": f"127.0.0.1:{self.ports['http']}",
             "BURNLINE_HTTP": f"127.0.0.1:{self.ports['face']}",
             "BURNLINE_ALERTMANAGER": " ".join(self.alertmanagers),
             "BURNLINE_SNAPSHOT_INTERVAL": "1s",
+            **self.settings,
         }
-        return os.environ | defaults | self.settings
 
     def start(self, *command: str) -> None:
         """Start, and wait until it has decided; `command` instead of `burnline run`."""

@@ -59,7 +59,7 @@ def test_what_a_disk_loses_of_what_was_acknowledged_is_told_and_nothing_else_is_
     tmp_path, damage: Callable[[Path], None]
 ):
     """No snapshot saves what was counted, so that all of it is read again."""
-    engine = Engine(tmp_path, SLOS, settings={"SNAPSHOT_INTERVAL": "1h"})
+    engine = Engine(tmp_path, SLOS, BURNLINE_SNAPSHOT_INTERVAL="1h")
     engine.start()
     try:
         _send(engine, range(400))

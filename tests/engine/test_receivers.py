@@ -333,14 +333,14 @@ def test_a_full_spool_asks_for_a_retry_and_recovers(tmp_path: Path) -> None:
         while post(f"{running.http}/v1/traces", body)[0] == 200:
             assert len(running.stored()) < 10
         status, headers, answer = post(f"{running.http}/v1/traces", body)
-        assert (status, headers["Retry-After"]) == (429, "10")
+        assert (status, headers["Retry-After"]) == (429, "2")
         assert "limit" in Status.FromString(answer).message
         with pytest.raises(grpc.RpcError) as caught:
             call(running.grpc, TRACE_METHOD, body)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         retry = RetryInfo()
         assert details(caught.value).details[0].Unpack(retry)
-        assert retry.retry_delay.seconds == 10
+        assert retry.retry_delay.seconds == 2
         refused = {"signal": "traces", "reason": "full"}
         name = "burnline_refused_payloads_total"
         assert running.counted(name, protocol="http", **refused) == 2
@@ -350,7 +350,7 @@ def test_a_full_spool_asks_for_a_retry_and_recovers(tmp_path: Path) -> None:
         assert call(running.grpc, TRACE_METHOD, body) == b""
         running.spool.close()
         status, headers, _ = post(f"{running.http}/v1/traces", body)
-        assert (status, headers["Retry-After"]) == (503, "5")
+        assert (status, headers["Retry-After"]) == (503, "2")
         with pytest.raises(grpc.RpcError) as caught:
             call(running.grpc, TRACE_METHOD, body)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -217,7 +217,7 @@ class Run:
         )
         self._kill("end")
         self._await_ready()
-        eventually(lambda: sender.idle(), 60)
+        eventually(sender.idle, 60)
 
     # The moments; each returns when it has come.
 
@@ -261,7 +261,7 @@ class Run:
     def _compare(self) -> None:
         report, wanted = self.report, self.stream.counts()
         for name, engine in self.engines.items():
-            found = _settled(engine, wanted)
+            found = settled(engine, wanted)
             report.faults += [
                 f"{name}: {key} is {found.get(key, 0):.0f}, not {wanted.get(key, 0)}"
                 for key in sorted({*found, *wanted})
@@ -292,12 +292,12 @@ _UNREADY = (Run._starting, Run._replaying)
 
 def _engine(directory: Path, alertmanagers: Iterable[str]) -> Engine:
     directory.mkdir()
-    return Engine(directory, SLOS, alertmanagers, {"SNAPSHOT_INTERVAL": "2s"})
+    return Engine(directory, SLOS, alertmanagers, BURNLINE_SNAPSHOT_INTERVAL="2s")
 
 
-def _settled(engine: Engine, wanted: dict) -> dict:
+def settled(engine: Engine, wanted: dict, seconds: float = SETTLED_SECONDS) -> dict:
     """The counts, once they are as wanted and stay so; as they are if that never comes."""
-    limit = time.monotonic() + SETTLED_SECONDS
+    limit = time.monotonic() + seconds
     found: list[dict] = [{}, {}]
     while time.monotonic() < limit and not found[-2] == found[-1] == wanted:
         time.sleep(1)
