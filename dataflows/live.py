@@ -34,7 +34,6 @@ from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from engine import tracing
 from engine.board import Board
-from engine.book import missing
 from engine.cardinality import Cardinality
 from engine.limits import Limits
 from engine.log import configure, log
@@ -50,7 +49,7 @@ from engine.spool import Spool, SpoolUnavailable
 from engine.spool_source import SpoolSource
 from engine.vitals import Vitals
 from engine.watch import LiveWatch
-from slo.decision import Decision
+from slo.decision import Alert, Decision
 from slo.model import Objective
 from slo.plan import Plan
 
@@ -299,8 +298,11 @@ class Engine:
             series_limit=settings.series_limit,
             stale_after=settings.stale_after,
             skew=settings.skew,
-            missing=missing(settings.data_dir / "alerts.json"),
+            told=self._told,
         )
+
+    def _told(self) -> tuple[Alert, ...]:
+        return tuple(shown.alert for shown in self.board.active_alerts())
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         # No log here: the handler may have interrupted one that is being written.

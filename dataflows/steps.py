@@ -94,7 +94,7 @@ class DecideStep(StatefulBatchLogic[Update, Decision, bytes]):
     def __init__(self, plan: Plan, watch: Watch, resume: bytes | None) -> None:
         self.watch = watch
         state = None if resume is None else pickle.loads(resume)  # noqa: S301  our own recovery store
-        self.decider = Decider(plan.by_id, plan.windows, plan.stale_after, state, plan.missing)
+        self.decider = Decider(plan.by_id, plan.windows, plan.stale_after, state, plan.told())
 
     def on_batch(self, values: list[Update]) -> tuple[Iterable[Decision], bool]:
         """Decide on what is complete."""

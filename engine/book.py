@@ -38,11 +38,6 @@ def read_book(path: Path) -> list[Entry]:
         return []
 
 
-def missing(path: Path) -> tuple[Alert, ...]:
-    """A book's alerts of missing traffic, which end only when an event is counted."""
-    return tuple(entry.alert for entry in read_book(path) if entry.alert.kind == "absent")
-
-
 def write_book(path: Path, entries: Iterable[Entry]) -> None:
     """Replace a book by another, whole or not at all.
 

@@ -4,6 +4,10 @@ A tier is *armed* from the moment that both its windows exceed the threshold, wi
 either no longer does; evidence is asked for the start alone, so that an alert does not flap while
 its bound hovers. A severity fires while any of its tiers is armed. Rows that are frozen (their
 source has gone silent) keep what they have.
+
+After a restart what was told after the last snapshot is read again, in coarser steps than it was decided on
+then. So an alert that was told needs no evidence to be armed again, nor a budget to be over its level,
+until decisions are of now.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +74,7 @@ class Alerting:
         objectives: by id.
         columns: index of each window (seconds) among the columns of the counts.
         state: of a snapshot, or a new one.
+        told: alerts that fired when the engine was last alive, which may be later than the snapshot.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Alerting:
         objectives: Mapping[str, Objective],
         columns: Mapping[int, int],
         state: AlertState | None = None,
+        told: Sequence[Alert] = (),
     ) -> None:
         self.objectives = objectives
         self.columns = columns
@@ -91,6 +97,15 @@ class Alerting:
         self._valid = np.empty((0, most), np.bool_)
         self.armed = np.empty((0, most), np.bool_)
         self.consumed = np.empty((0, len(BUDGET_LEVELS)), np.bool_)
+        # When what was told began, Unix seconds; infinite for nothing.
+        self._told_armed = np.empty((0, most))
+        self._told_consumed = np.empty((0, len(BUDGET_LEVELS)))
+        self._told = {
+            Identity(alert.series, alert.severity, alert.consumed or 0.0): alert
+            for alert in told
+            if alert.kind != "absent"
+        }
+        self._live_since: float | None = None
         self._budget = np.empty(0)
         self._exact: list[list[Fraction]] = []
         generations = {o.id: o.generation for o in objectives.values()}
@@ -146,12 +161,37 @@ class Alerting:
             for key in keys
         ]
         self.consumed = np.vstack([self.consumed, np.array(consumed)])
+        self._extend_told(keys)
         budgets = [
             float(1 - self.objectives[key.objective].target) if key.group is not None else np.inf
             for key in keys
         ]
         self._budget = np.concatenate([self._budget, budgets])
         self.keys.extend(keys)
+
+    def _extend_told(self, keys: Sequence[SeriesKey]) -> None:
+        most, levels = self._told_armed.shape[1], len(BUDGET_LEVELS)
+        armed, consumed = np.full((len(keys), most), np.inf), np.full((len(keys), levels), np.inf)
+        for row, key in enumerate(keys if self._told else ()):
+            for column, tier in enumerate(self.objectives[key.objective].tiers):
+                alert = self._told.get(Identity(key, tier.severity, 0.0))
+                if alert and (alert.short, alert.long) == (tier.short, tier.long):
+                    armed[row, column] = alert.starts_at
+            for level, reached in enumerate(BUDGET_LEVELS):
+                alert = self._told.get(Identity(key, "info", reached))
+                if alert:
+                    consumed[row, : level + 1] = alert.starts_at
+        self._told_armed = np.vstack([self._told_armed, armed])
+        self._told_consumed = np.vstack([self._told_consumed, consumed])
+
+    def _forget_told(self, clock: float) -> None:
+        """What fires by now needs it no more."""
+        if self._live_since is None:
+            self._live_since = clock
+        elif self._told and clock - self._live_since > 2 * REFRESH:
+            self._told = {}
+            self._told_armed[:] = np.inf
+            self._told_consumed[:] = np.inf
 
     def state(self) -> AlertState:
         """What a snapshot keeps."""
@@ -169,7 +209,13 @@ class Alerting:
         return self.objectives[self.keys[row].objective].tiers
 
     def decide(
-        self, clock: float, counted: Counted, frozen: NDArray[np.bool_], explain: Explain
+        self,
+        clock: float,
+        counted: Counted,
+        frozen: NDArray[np.bool_],
+        explain: Explain,
+        *,
+        live: bool = True,
     ) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
         """Alerts that fire now, and those that this decision ended.
 
@@ -178,12 +224,15 @@ class Alerting:
             counted: one row for every series so far.
             frozen: `bool[rows]`.
             explain: asked for alerts only.
+            live: not a replay.
         """
         armed = self.armed
-        self._burn(counted, frozen)
+        if live:
+            self._forget_told(clock)
+        self._burn(clock, counted, frozen)
         recent = 0 <= clock - self._built_at < REFRESH
         if not recent:
-            self._consume(counted, frozen)
+            self._consume(clock, counted, frozen)
         if recent and np.array_equal(armed, self.armed):
             return self._now, ()
         wanted: dict[Identity, tuple[int, int]] = {}
@@ -200,7 +249,7 @@ class Alerting:
         self._built_at = clock
         return self._now, ended
 
-    def _burn(self, counted: Counted, frozen: NDArray[np.bool_]) -> None:
+    def _burn(self, clock: float, counted: Counted, frozen: NDArray[np.bool_]) -> None:
         flat = counted.sums.reshape(-1)
         bad_long, total_long = flat.take(self._long), flat.take(self._long + 1)
         burning = self._valid & exceeds(bad_long, total_long, self._threshold, self._exact)
@@ -213,13 +262,13 @@ class Alerting:
         fresh = burning & ~self.armed
         if fresh.any():
             at = np.nonzero(fresh)
-            fresh[at] = evident(
+            fresh[at] = (self._told_armed[at] <= clock) | evident(
                 bad_long[at], total_long[at], self._threshold[at], self._confidence[at]
             )
         armed = burning & (self.armed | fresh)
         self.armed = np.where(frozen[:, None], self.armed, armed)
 
-    def _consume(self, counted: Counted, frozen: NDArray[np.bool_]) -> None:
+    def _consume(self, clock: float, counted: Counted, frozen: NDArray[np.bool_]) -> None:
         bad, total = counted.period.T
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(total > 0, bad / (self._budget * total), 0.0)
@@ -235,7 +284,8 @@ class Alerting:
                 self._budget[rows] * levels[at] * BUDGET_RELEASE,
                 self._confidence[rows, 0] if self._confidence.shape[1] else np.zeros(len(rows)),
             )
-        kept = self.consumed & (share[:, None] >= levels * BUDGET_RELEASE)
+        held = self.consumed | (self._told_consumed <= clock)
+        kept = held & (share[:, None] >= levels * BUDGET_RELEASE)
         self.consumed = np.where(frozen[:, None], self.consumed, kept | fresh)
 
     def _alerts(
@@ -256,7 +306,9 @@ class Alerting:
                 over.append(replace(alert, ends_at=clock))
         now = []
         for identity, (row, tier) in wanted.items():
-            starts_at, fired_by = self.firing.setdefault(identity, (clock, tier))
+            told = self._told.get(identity)
+            begun = min(clock, told.starts_at) if told else clock
+            starts_at, fired_by = self.firing.setdefault(identity, (begun, tier))
             if fired_by >= len(self._tiers(row)) or (
                 fired_by >= 0 and not self.armed[row, fired_by]
             ):

@@ -50,7 +50,7 @@ class Decider:
         windows: seconds of the windows of each level.
         stale_after: seconds without arrivals of a signal after which its alerts freeze.
         state: of a snapshot, or None to begin.
-        missing: see `slo.plan.Plan`.
+        told: alerts that fire as they were last told outside; see `slo.plan.Plan`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Decider:
         windows: Sequence[tuple[int, ...]],
         stale_after: float,
         state: DeciderState | None = None,
-        missing: Sequence[Alert] = (),
+        told: Sequence[Alert] = (),
     ) -> None:
         state = DeciderState() if state is None else completed(state)
         self.objectives = objectives
@@ -71,8 +71,8 @@ class Decider:
         self.dimensions = {o.id: tuple(map(str, o.explain)) for o in objectives.values()}
         # The newest update of every coarse level; after a restart each tells its sums anew.
         self.current: dict[int, Update] = {}
-        self.alerting = Alerting(objectives, self.columns, state.alerts)
-        self.absence = Absence(objectives, state.absence, missing)
+        self.alerting = Alerting(objectives, self.columns, state.alerts, told)
+        self.absence = Absence(objectives, state.absence, told)
         # Rows, among those decided on, that hold all events of an objective.
         self.homes: dict[SeriesKey, int] = {}
         # Combinations of other dimensions can't be read as those of today's.
@@ -138,7 +138,9 @@ class Decider:
             sums, lifetime = sums[self.alive], lifetime[self.alive]
         counted = Counted(sums, self._period(sums, head))
         frozen = self._frozen(update.clock, head)
-        alerts, ended = self.alerting.decide(update.clock, counted, frozen, self._explain)
+        alerts, ended = self.alerting.decide(
+            update.clock, counted, frozen, self._explain, live=update.live
+        )
         absent, heard = self.absence.decide(
             update.clock,
             head.newest,

@@ -1,7 +1,7 @@
 """What a set of objectives asks of the flow: which windows at which level, and how far back."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slo.admitted import Admitted
@@ -41,7 +41,7 @@ class Plan:
         watched_since: Unix nanoseconds since which an objective's telemetry would have reached us, by
             id; where it is not said, since the first arrival.
         admitted: what the shards of this process have room for.
-        missing: alerts of missing traffic that fired when the engine was last alive.
+        told: gives the alerts that fire as they were last told outside, perhaps after the last snapshot.
         windows: seconds of the windows of each level, ascending.
     """
 
@@ -51,7 +51,7 @@ class Plan:
     stale_after: float = 300.0
     skew: float = 30.0
     watched_since: Mapping[str, int] = field(default_factory=dict)
-    missing: tuple[Alert, ...] = ()
+    told: Callable[[], Sequence[Alert]] = tuple
     admitted: Admitted = field(default_factory=Admitted, compare=False, repr=False)
     windows: tuple[tuple[int, ...], ...] = field(init=False)
 

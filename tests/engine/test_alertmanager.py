@@ -18,7 +18,6 @@ from engine._outbox import Outbox, Progress, payload
 from engine.alertmanager import Replica, Sender
 from engine.alertmanager import shown as address_shown
 from engine.board import Board, Change, identity
-from engine.book import missing as read_missing
 from engine.book import read_book
 from engine.log import configure
 from engine.metrics import EngineMetrics
@@ -211,11 +210,11 @@ def test_missing_traffic_is_an_alert_beside_the_burn_of_its_series(tmp_path: Pat
     board.subscribe(changes.append)
     missing = alert(S_KEY, kind="absent", slices=(), silence=Silence(NOW - 900, NOW - 950, 900.0))
     board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY), missing]))
-    assert {a.kind for a in board.active_alerts()} == {"burn", "absent"}
+    assert {shown.alert.kind for shown in board.active_alerts()} == {"burn", "absent"}
     board.publish(decision(rows(S_KEY), alerts=[missing], clock=NOW + 1))
-    assert [[a.kind for a in change.ended] for change in changes] == [[], ["burn"]]
+    ended = [[shown.alert.kind for shown in change.ended] for change in changes]
+    assert ended == [[], ["burn"]]
     assert [entry.alert for entry in read_book(book)] == [missing]
-    assert read_missing(book) == (missing,)
 
 
 def test_a_book_of_before_there_was_missing_traffic_is_read(tmp_path: Path) -> None:
@@ -225,7 +224,6 @@ def test_a_book_of_before_there_was_missing_traffic_is_read(tmp_path: Path) -> N
     del data["alerts"][0]["alert"]["silence"]
     book.write_text(json.dumps(data))
     assert [entry.alert for entry in read_book(book)] == [alert(S_KEY)]
-    assert read_missing(book) == ()
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"version":2,"alerts":[]}', '{"version":1,"al'])
@@ -285,24 +283,25 @@ def test_an_end_is_told_for_longer_than_a_replica_can_take_it_for_firing() -> No
 
 def test_what_a_replica_may_have_lost_is_sent_again_after_the_news() -> None:
     outbox, progress = Outbox(), Progress({})
-    outbox.update([alert(S_KEY)], [], NOW)
+    outbox.update([shown(alert(S_KEY), SINGLE)], [], NOW)
     progress.accept(progress.due(outbox, 5.0), outbox, 5.0)
     assert not progress.due(outbox, 6.0)
     progress.doubted = 6.0
-    outbox.update([alert(S_KEY), alert(G_KEY)], [], NOW + 1)
+    outbox.update([shown(alert(S_KEY), SINGLE), shown(alert(G_KEY), GROUPED)], [], NOW + 1)
     due = progress.due(outbox, 7.0)
-    assert [item.alert.series for _, item in due] == [G_KEY, S_KEY]
+    assert [item.shown.alert.series for _, item in due] == [G_KEY, S_KEY]
     progress.accept(due, outbox, 7.0)
     assert not progress.due(outbox, 8.0), "once, not for ever"
 
 
 def test_an_alert_that_a_replica_never_heard_of_is_missed_once() -> None:
+    over = shown(alert(S_KEY, ends_at=NOW + 5), SINGLE)
     outbox, progress = Outbox(), Progress({})
-    outbox.update([alert(G_KEY)], [alert(S_KEY, ends_at=NOW + 5)], NOW + 6)
+    outbox.update([shown(alert(G_KEY), GROUPED)], [over], NOW + 6)
     due = progress.due(outbox, 0.0)
-    assert progress.missed(due) == [identity(alert(S_KEY))]
+    assert progress.missed(due) == [over.labels]
     progress.accept(due, outbox, 0.0)
-    outbox.update([], [alert(G_KEY, ends_at=NOW + 9)], NOW + 9)
+    outbox.update([], [shown(alert(G_KEY, ends_at=NOW + 9), GROUPED)], NOW + 9)
     assert progress.missed(progress.due(outbox, 61.0)) == []
 
 

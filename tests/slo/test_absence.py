@@ -234,7 +234,7 @@ def test_what_began_after_the_last_snapshot_goes_on_too():
         stream.tick(AFTER - 5)
         kept = stream.shard.restarted()
         (told,) = _absent(stream.tick(10)[-1])
-        stream.shard = kept.restarted(replace(stream.plan, missing=(told,)))
+        stream.shard = kept.restarted(replace(stream.plan, told=lambda told=told: (told,)))
         if traffic:  # it ended and nobody noted it down
             assert not _absent(stream.send(START + AFTER + 3600))
         else:

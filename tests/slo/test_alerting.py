@@ -69,6 +69,67 @@ def test_one_failed_request_does_not_page_with_evidence_and_does_without():
     assert _burns(careful.send(START + 1, 5, 40))
 
 
+def _second(objective, *batches, live=False):
+    """What one second's batches become where they are read again: one deposit, with the newest's clock."""
+    key = SeriesKey(objective.id, (), objective.generation)
+    return Deposit(
+        shard="0",
+        clock=batches[-1][0],
+        live=live,
+        keys=(key,),
+        entries=Entries(
+            np.zeros(len(batches), np.int64),
+            np.array([int(clock) for clock, _, _ in batches]),
+            np.array([counts for _, *counts in batches]),
+        ),
+        watermarks=(batches[-1][0], 0.0),
+    )
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_page_that_was_told_after_the_last_snapshot_needs_no_evidence_to_go_on(told):
+    """Live it had the evidence of a first batch; read again with the rest of its second, it has none."""
+    objective = replace(OBJECTIVE, evidence=0.95)
+    stream = Stream(objective)
+    stream.send(START, 0, 10)
+    kept = stream.shard.restarted()
+    first, second = (START + 1.1, 2, 2), (START + 1.9, 0, 60)
+    (page,) = _burns(stream.shard.run([_second(objective, first, live=True)])[-1])
+    (goes_on,) = _burns(stream.shard.run([_second(objective, second, live=True)])[-1])
+    assert goes_on.starts_at == page.starts_at == START + 1.1
+    plan = replace(stream.shard.plan, told=lambda: (goes_on,) if told else ())
+    again = kept.restarted(plan)
+    again.run([_second(objective, first, second)])
+    found = [_burns(again.run([_tick(START + 2 + n)])[-1]) for n in range(6)]
+    if told:
+        assert [[alert.starts_at for alert in alerts] for alerts in found] == [[START + 1.1]] * 6
+    else:
+        assert found == [[]] * 6
+    # What was told is no licence: once it is over it needs evidence again.
+    again.run([_second(objective, (START + 400.0, 0, 10_000), live=True)])
+    over = again.run([_second(objective, (START + 4001.0, 1, 60), live=True)])[-1]
+    assert not _burns(over)
+
+
+def test_a_budget_event_that_was_told_goes_on_just_under_its_level():
+    objective = replace(OBJECTIVE, tiers=())
+    stream = Stream(objective)
+    kept = stream.shard.restarted()
+    first, second = (START + 1.1, 6, 10_000), (START + 2.9, 0, 2_200)
+    (told,) = stream.shard.run([_second(objective, first, live=True)])[-1].alerts
+    (goes_on,) = stream.shard.run([_second(objective, second, live=True)])[-1].alerts
+    assert told.consumed == goes_on.consumed == 0.5
+    again = kept.restarted(replace(stream.shard.plan, told=lambda: (goes_on,)))
+    again.run([_second(objective, first, second)])
+    for n in range(6):
+        (alert,) = again.run([_tick(START + 3 + n)])[-1].alerts
+        assert (alert.consumed, alert.starts_at) == (0.5, told.starts_at)
+
+
+def _tick(clock):
+    return Deposit(shard="0", clock=float(clock), watermarks=(float(clock), 0.0))
+
+
 def test_an_alert_keeps_its_start_while_it_fires_and_says_when_it_ended():
     stream = Stream(OBJECTIVE)
     (first,) = _burns(stream.send(START, 50, 100))

@@ -31,7 +31,7 @@ class Shard:
             plan.admitted,
         )
         self.coarse = [Coarse(n, plan.level(n)) for n in range(1, len(GRANULARITIES))]
-        self.decider = Decider(plan.by_id, plan.windows, plan.stale_after, missing=plan.missing)
+        self.decider = Decider(plan.by_id, plan.windows, plan.stale_after, told=plan.told())
 
     def take(self, deposit: Deposit) -> Iterator[Decision]:
         """Everything that the deposit leads to."""
@@ -53,7 +53,7 @@ class Shard:
         intake, decider, *levels = pickle.loads(pickle.dumps(states))  # noqa: S301  just made
         fresh = Shard(plan)
         fresh.intake.restore(intake)
-        fresh.decider = Decider(plan.by_id, plan.windows, plan.stale_after, decider, plan.missing)
+        fresh.decider = Decider(plan.by_id, plan.windows, plan.stale_after, decider, plan.told())
         for coarse, kept in zip(fresh.coarse, levels, strict=True):
             coarse.level = kept.fitted(coarse.level.windows, coarse.level.parent)
         return fresh
