@@ -80,10 +80,10 @@ class _Firing:
         newest = max(self.alerts.values(), key=lambda alert: alert.burn_long)
         return Shown(newest, self.objective, self.labels)
 
-    def ended(self, alert: Alert, clock: float) -> Shown:
+    def ended(self, alert: Alert, clock: float, wall: float) -> Shown:
         """It, at its end."""
         starts_at = min(a.starts_at for a in self.alerts.values())
-        ends_at = max(clock if alert.ends_at is None else alert.ends_at, starts_at)
+        ends_at = max(min(clock if alert.ends_at is None else alert.ends_at, wall), starts_at)
         return Shown(
             replace(alert, starts_at=starts_at, ends_at=ends_at), self.objective, self.labels
         )
@@ -107,6 +107,8 @@ class Board:
         book: where firing alerts are kept over a restart; None for nowhere.
         clock: monotonic seconds.
         on_book_failure: told when the book could not be written.
+        wall: Unix seconds. Outside nothing begins or ends later than that, although the engine's time is
+            ahead of a clock that was set back.
     """
 
     def __init__(
@@ -115,12 +117,14 @@ class Board:
         book: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_book_failure: Callable[[], None] = lambda: None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         # Replaced at a reload, never changed: whoever holds it may go on reading.
         self.objectives: Mapping[str, Objective] = {o.id: o for o in objectives}
         self.book = book
         self.on_book_failure = on_book_failure
         self._clock = clock
+        self._wall = wall
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
         self._shown: Mapping[str, Objective] = self.objectives
@@ -238,14 +242,19 @@ class Board:
             if known is None:
                 known = self._firing[key] = _Firing(objective, labels_of(alert, objective))
             begins = not known.alerts
-            start = min([a.starts_at for a in known.alerts.values()], default=alert.starts_at)
+            start = min(
+                [a.starts_at for a in known.alerts.values()],
+                default=min(alert.starts_at, self._wall()),
+            )
             known.alerts[shard] = replace(alert, starts_at=start, ends_at=None)
             if begins:
                 fired.append(known.shown())
         for key in [k for k, f in self._firing.items() if shard in f.alerts and k not in now]:
             firing = self._firing[key]
             if len(firing.alerts) == 1:
-                over.append(firing.ended(ended.get(key, firing.alerts[shard]), decision.clock))
+                over.append(
+                    firing.ended(ended.get(key, firing.alerts[shard]), decision.clock, self._wall())
+                )
                 del self._firing[key]
             else:
                 del firing.alerts[shard]
@@ -265,14 +274,14 @@ class Board:
             return []
         last = known.shown().alert
         del self._firing[key]
-        return [known.ended(last, clock)]
+        return [known.ended(last, clock, self._wall())]
 
     def _drop_unheard(self, clock: float) -> Change:
         over = []
         for key, firing in list(self._firing.items()):
             heard = {s for s in firing.alerts if s in self._live or s in self._replaying}
             if not heard:
-                over.append(firing.ended(firing.shown().alert, clock))
+                over.append(firing.ended(firing.shown().alert, clock, self._wall()))
                 del self._firing[key]
             else:
                 firing.alerts = {s: a for s, a in firing.alerts.items() if s in heard}

@@ -249,3 +249,21 @@ def test_a_book_that_could_not_be_written_is_once_there_is_room(
     board.publish(decision(rows(KEPT_KEY), alerts=[alert(KEPT_KEY)]))
     assert [entry.alert.series for entry in read_book(book)] == [KEPT_KEY]
     assert len(failures) == 1
+
+
+def test_outside_nothing_begins_or_ends_later_than_now():
+    """The engine's time is ahead of a wall clock that was set back."""
+    single, key = KEPT, KEPT_KEY
+    now = [NOW - 3600.0]
+    board = Board([single], wall=lambda: now[0])
+    changes = []
+    board.subscribe(changes.append)
+    board.publish(decision(rows(key), alerts=[alert(key, starts_at=NOW)]))
+    now[0] += 60
+    board.publish(decision(rows(key), alerts=[alert(key, starts_at=NOW)], clock=NOW + 30))
+    (fired,) = board.active_alerts()
+    assert fired.alert.starts_at == NOW - 3600
+    now[0] += 60
+    board.publish(decision(rows(key), clock=NOW + 60))
+    (ended,) = changes[-1].ended
+    assert (ended.alert.starts_at, ended.alert.ends_at) == (NOW - 3600, NOW - 3480)
