@@ -58,7 +58,7 @@ class Cardinality:
         for key in series[len(before) :]:
             if key.group is None:
                 continue
-            if key.group and all(value == OVERFLOW for value in key.group):
+            if _shared(key.group):
                 overflowing.add(key.objective)
             else:
                 counts[key.objective] += 1
@@ -89,7 +89,7 @@ class Cardinality:
             key.group
             for series in self._series.values()
             for key in series
-            if key.objective == objective.id and key.group
+            if key.objective == objective.id and key.group and not _shared(key.group)
         ]
         values = [len(set(column)) for column in zip(*groups, strict=True)]
         most = max(range(len(values)), key=values.__getitem__)
@@ -103,3 +103,7 @@ class Cardinality:
             most_values=objective.by_names[most],
             values=dict(zip(objective.by_names, values, strict=True)),
         )
+
+
+def _shared(group: tuple[str, ...]) -> bool:
+    return bool(group) and all(value == OVERFLOW for value in group)
