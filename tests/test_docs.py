@@ -142,7 +142,7 @@ def test_mentioned_options_and_variables_exist() -> None:
     options, variables = {"--help", "--version"}, set(SECRETS.values())
     for command in main.commands.values():
         for parameter in command.params:
-            options |= set(parameter.opts)
+            options |= {*parameter.opts, *parameter.secondary_opts}
             variables.add(str(parameter.envvar))
     mentioned = [
         (place, match)

@@ -58,7 +58,8 @@ def _send(engine: Engine) -> None:
 
 
 def _firing(engine: Engine) -> dict[str, Alert]:
-    return {a.series.objective: a for a in engine.board.active_alerts() if a.kind == "absent"}
+    alerts = [shown.alert for shown in engine.board.active_alerts()]
+    return {a.series.objective: a for a in alerts if a.kind == "absent"}
 
 
 def test_it_fires_outlives_a_restart_and_ends_with_traffic(engine: Engine, tmp_path: Path) -> None:

@@ -135,7 +135,10 @@ class Story:
         """One life of the process; whether it came to the end."""
         spool = Spool(self.directory / "spool.db", clock=self.world.clock())
         board = Board(
-            OBJECTIVES, self.directory / "alerts.json", clock=lambda: self.world.passed / 1e9
+            OBJECTIVES,
+            self.directory / "alerts.json",
+            clock=lambda: self.world.passed / 1e9,
+            wall=lambda: self.world.wall() / 1e9,
         )
         board.subscribe(self._note)
 
@@ -145,7 +148,7 @@ class Story:
             board.publish(decision)
 
         flow = build(
-            PLAN,
+            replace(PLAN, told=lambda: tuple(s.alert for s in board.active_alerts())),
             _Source(spool, self),
             Publish(lambda: take),
             lambda: Measurer(PLAN.objectives, PLAN.shards, PLAN.skew),
@@ -166,11 +169,12 @@ class Story:
             return False
         finally:
             spool.close()
-        self.active = tuple(sorted(identity(a) for a in board.active_alerts()))
+        self.active = tuple(sorted(identity(s.alert) for s in board.active_alerts()))
         return True
 
     def _note(self, change: Change) -> None:
-        for what, alerts in (("fired", change.fired), ("ended", change.ended)):
+        for what, shown in (("fired", change.fired), ("ended", change.ended)):
+            alerts = [each.alert for each in shown]
             self.told += [(identity(a), Told(what, a.starts_at, a.ends_at)) for a in alerts]
 
 
