@@ -45,7 +45,8 @@ def build(
         sink: takes `(shard, Decision)`.
         measurer: makes the measurer of a worker.
         spread: share spans out among the workers before they are decoded. Metric points keep
-            their order, as increments need, and so stay with the source's worker.
+            their order, as increments need, and so stay with the source's worker; so does a replay,
+            which no live tick may overtake: it would decide without what had been counted before.
     """
     # What start-up made stays: the cycle collector need not walk over it again and again.
     gc.freeze()
@@ -86,7 +87,7 @@ def _measure(local: _PerThread, arrivals: Arrivals) -> Iterable[tuple[str, Depos
 
 
 def _ordered(arrivals: Arrivals) -> bool:
-    return bool(arrivals.metrics) or arrivals.tick
+    return bool(arrivals.metrics) or arrivals.tick or not arrivals.live
 
 
 def _goes_on(keyed: tuple[str, Update]) -> bool:
