@@ -48,7 +48,8 @@ def build(
         sink: takes `(shard, Decision)`.
         measurer: makes the measurer of a worker.
         spread: share spans out among the workers before they are decoded. Metric points keep
-            their order, as increments need, and so stay with the source's worker.
+            their order, as increments need, and so stay with the source's worker; so does a replay,
+            which no live tick may overtake: it would decide without what had been counted before.
         watch: told what the steps do.
     """
     watch = watch or Watch()
@@ -100,7 +101,7 @@ def _measure(local: _PerThread, watch: Watch, arrivals: Arrivals) -> Iterable[tu
 
 
 def _ordered(arrivals: Arrivals) -> bool:
-    return bool(arrivals.metrics) or arrivals.tick
+    return bool(arrivals.metrics) or arrivals.tick or not arrivals.live
 
 
 def _goes_on(keyed: tuple[str, Update]) -> bool:

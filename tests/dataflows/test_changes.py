@@ -47,7 +47,7 @@ def _arrivals(second, spans=10, *, error=True):
     return Arrivals(clock=clock, traces=traces, tick=True, watermarks=(clock, clock))
 
 
-def _run(objectives, items, recovery, batch_size=1):
+def _run(objectives, items, recovery, batch_size=1, *, spread=False):
     plan = Plan(tuple(objectives), shards=2)
     decisions = []
     flow = build(
@@ -55,6 +55,7 @@ def _run(objectives, items, recovery, batch_size=1):
         TestingSource(items, batch_size=batch_size),
         Publish(lambda: decisions.append),
         lambda: Measurer(plan.objectives, plan.shards, plan.skew),
+        spread=spread,
     )
     run_main(flow, recovery_config=RecoveryConfig(recovery))
     return decisions
@@ -105,3 +106,19 @@ def test_a_backlog_is_decided_on_second_by_second(tmp_path):
     one, many = (sorted(each, key=lambda d: d[:2]) for each in told)
     assert many == one
     assert any(ended for *_, ended in one)
+
+
+def test_a_live_tick_does_not_overtake_what_is_replayed_before_it(tmp_path):
+    """It would end the alert that fired before the restart, and which fires on with the next payload."""
+    replayed = [replace(_arrivals(i), tick=False, live=False) for i in range(20)]
+    tick = Arrivals(clock=START + 20.0, tick=True, watermarks=(START + 19.0, 0.0))
+    items = [*replayed, tick, _arrivals(21)]
+    for batch_size in (1, 3, len(items)):
+        recovery = tmp_path / str(batch_size)
+        recovery.mkdir()
+        init_db_dir(recovery, 1)
+        decisions = _run([MONTH], items, recovery, batch_size, spread=True)
+        live = [d for d in decisions if d.live and d.series]
+        assert live
+        assert all(int(d.total[0, -1]) in (200, 210) for d in live)
+        assert all(d.alerts for d in live)

@@ -159,13 +159,18 @@ def _full(directory: Path) -> Callable[[], None]:
 
 
 def _read_only(directory: Path) -> Callable[[], None]:
-    """Writes fail, also to files that are open: a remount would be refused while there are such."""
-    _change(directory, "+i")
-    return lambda: _change(directory, "-i")
+    """Writes fail, also to files that are open: a remount would be refused while there are such.
+
+    What is mapped into memory is left alone. A disk that turns read-only by an I/O error lets SQLite read
+    on, too (tried with ext4's `abort`), where a write-protected file would kill it.
+    """
+    _protect(directory, "+i")
+    return lambda: _protect(directory, "-i")
 
 
-def _change(directory: Path, flag: str) -> None:
-    subprocess.run(["chattr", "-R", flag, directory], check=True)
+def _protect(directory: Path, flag: str) -> None:
+    files = [path for path in directory.rglob("*") if not path.name.endswith("-shm")]
+    subprocess.run(["chattr", flag, directory, *files], check=True)
 
 
 _FAULTS: dict[Fault, Callable[[Path], Callable[[], object]]] = {
