@@ -30,7 +30,7 @@ types: setup  ## mypy, strict
 bench: setup  ## every figure the README claims, each beside its peer
 	$(BIN)/python -m benchmarks
 
-fuzz: setup  ## a million hostile inputs, some twenty minutes; FUZZ="--seed 2 --count 5000 --target yaml"
+fuzz: setup  ## a million hostile inputs, some minutes; FUZZ="--seed 2 --count 5000 --target yaml"
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 schema: setup  ## write the JSON Schema of the SLO files anew
