@@ -34,7 +34,7 @@ audit: setup  ## ask for known vulnerabilities of what is installed (needs a net
 bench: setup  ## every figure the README claims, each beside its peer
 	$(BIN)/python -m benchmarks
 
-fuzz: setup  ## a million hostile inputs, some twenty minutes; FUZZ="--seed 2 --count 5000 --target yaml"
+fuzz: setup  ## a million hostile inputs, some minutes; FUZZ="--seed 2 --count 5000 --target yaml"
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 soak-downstream: setup  ## Alertmanagers that fail for ten minutes, in every way; about 15 minutes

@@ -24,7 +24,9 @@ MOST_VALUES = 200_000
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE")
 _FALSE = re.compile(r"false|False|FALSE")
-_INTEGER = re.compile(r"[-+]?[0-9]{1,400}")
+# Of a number; exact ones of thousands of digits take long to reckon with.
+_MOST_DIGITS = 400
+_INTEGER = re.compile(rf"[-+]?[0-9]{{1,{_MOST_DIGITS}}}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
 
 
@@ -220,7 +222,7 @@ def _plain(text: str) -> Value:
         return False
     if _INTEGER.fullmatch(text):
         return int(text)
-    if _FLOAT.fullmatch(text):
+    if len(text) <= _MOST_DIGITS and _FLOAT.fullmatch(text):
         return Decimal(text)
     return text
 

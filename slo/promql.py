@@ -18,6 +18,7 @@ LONGEST_SELECTOR = 10_000
 # The parser recurses into operators and parentheses; a few thousand would overrun its stack.
 _LONGEST_UNQUOTED = 1_000
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`""", re.DOTALL)
+_HUGE_NUMBER = re.compile(r"(?<![\w:])[0-9]{20}")
 
 _OPERATORS: tuple[tuple[object, MatchOperator], ...] = (
     (promql_parser.MatchOp.Equal, "="),
@@ -99,16 +100,7 @@ def parse_selector(text: str) -> MetricSelector:
     ...     ["llm.requests", "llm_requests_total"], {"status": "503"})
     True
     """
-    if len(text) > LONGEST_SELECTOR or len(_QUOTED.sub("", text)) > _LONGEST_UNQUOTED:
-        raise SelectorError(
-            0,
-            f"a selector of {len(text)} characters",
-            f"stay within {LONGEST_SELECTOR}, {_LONGEST_UNQUOTED} of them outside quotes",
-        )
-    try:
-        parsed = promql_parser.parse(text)
-    except ValueError as error:
-        raise SelectorError(0, f"no selector of PromQL: {error}", _mend_for(text)) from None
+    parsed = _parsed(text)
     if not isinstance(parsed, promql_parser.VectorSelector):
         kind = type(parsed).__name__
         what, mend = _BEYOND.get(kind, (kind, _MEND))
@@ -131,6 +123,27 @@ def parse_selector(text: str) -> MetricSelector:
             'write its name before the braces, or __name__=~"..."',
         )
     return MetricSelector(names, labels, text)
+
+
+def _parsed(text: str) -> object:
+    """PromQL's expression; what would take the parser too far is not given to it."""
+    if len(text) > LONGEST_SELECTOR or len(_QUOTED.sub("", text)) > _LONGEST_UNQUOTED:
+        raise SelectorError(
+            0,
+            f"a selector of {len(text)} characters",
+            f"stay within {LONGEST_SELECTOR}, {_LONGEST_UNQUOTED} of them outside quotes",
+        )
+    # A selector has no numbers; at one too large for a duration the parser panics, and prints that.
+    if _HUGE_NUMBER.search(_QUOTED.sub("", text)):
+        raise SelectorError(0, "a number of twenty and more digits", _MEND)
+    try:
+        return promql_parser.parse(text)
+    except ValueError as error:
+        raise SelectorError(0, f"no selector of PromQL: {error}", _mend_for(text)) from None
+    except BaseException as panic:
+        if type(panic).__name__ != "PanicException":  # Rust's; it is no Exception
+            raise
+        raise SelectorError(0, f"no selector of PromQL: {panic}", _MEND) from None
 
 
 def _name_holds(matcher: Matcher, forms: tuple[str, ...]) -> bool:

@@ -153,4 +153,5 @@ def _keep(result: Result, seed: int, number: int, data: bytes, why: str) -> None
         why,
     )
     path.with_name(f"{name}.txt").write_text("\n".join(text))
-    result.findings.append(path)
+    if path not in result.findings:
+        result.findings.append(path)

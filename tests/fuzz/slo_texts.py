@@ -3,7 +3,6 @@
 import random
 import zlib
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from engine.spans import Reader
 from slo import _fields, load, parse_filter, parse_selector
+from slo.document import _plain
 from slo.durations import format_duration, parse_duration
 from slo.masks import mask
 from slo.plan import Plan
@@ -121,11 +121,9 @@ def values_check(data: bytes) -> bool:
 
 
 def _number(text: str) -> Sequence[Any]:
-    """The number that YAML would make of it, if any."""
-    try:
-        return [Decimal(text)] if len(text) < 400 and "n" not in text.lower() else []
-    except InvalidOperation:
-        return []
+    """The number that YAML makes of it, if any."""
+    value = _plain(text)
+    return [] if isinstance(value, str) else [value]
 
 
 def _field(value: Any) -> object:
