@@ -1,7 +1,7 @@
 """What `/metrics` shows at an instant, as samples for remote write."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,6 +25,7 @@ class Recorder:
         exposition: by which `/metrics` shows it.
         registry: the engine's own metrics.
         target: labels of every series, as a scrape would add them.
+        always: gives the labels of alerts of no objective that fire.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class Recorder:
         exposition: Exposition,
         registry: CollectorRegistry,
         target: Mapping[str, str],
+        always: Callable[[], Sequence[Mapping[str, str]]] = tuple,
     ) -> None:
         self.board = board
         self.exposition = exposition
         self.registry = registry
         self.target = dict(target)
+        self.always = always
         self._heads: list[str] = []
         self._encoded: dict[str, bytes] = {}
         self._series: list[bytes] = []
@@ -64,7 +67,8 @@ class Recorder:
 
     def _read(self) -> tuple[list[str], Floats]:
         own = samples_of(generate_latest(self.registry).decode())
-        blocks = [*self.exposition.blocks(self.board.snapshot(), self.board.active_alerts()), own]
+        shown = self.board.snapshot(), self.board.active_alerts(), self.always()
+        blocks = [*self.exposition.blocks(*shown), own]
         heads: list[str] = []
         for block_heads, _ in blocks:
             heads += block_heads

@@ -99,7 +99,7 @@ class Face:
 
     def _render(self, openmetrics: bool, zipped: bool) -> bytes:  # noqa: FBT001 - an executor passes positions
         began = time.perf_counter()
-        always = [self.watchdog.labels] if self.watchdog and self.watchdog.fires() else []
+        always = self.watchdog.shown() if self.watchdog else ()
         with tracing.span("scrape") as span:
             text = self.exposition.render(
                 self.board.snapshot(),

@@ -215,7 +215,8 @@ class Service:
             warn_if_in_the_clear("--remote-write", url, config.remote_write.access)
         await self.sender.start()
         labels = self._target() | dict(config.remote_write.labels)
-        recorder = Recorder(board, face.exposition, config.metrics.registry, labels)
+        always = self.watchdog.shown if self.watchdog else tuple
+        recorder = Recorder(board, face.exposition, config.metrics.registry, labels, always)
         await self.remote_writer.start(recorder.take)
         log.info("service started", **self.describe())
 

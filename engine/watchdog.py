@@ -6,7 +6,7 @@ engine that is gone, or whose flow is stuck, can't say so.
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine._outbox import rfc3339
@@ -51,6 +51,10 @@ class Watchdog:
         """Whether the flow has decided lately."""
         age = self._board.live_age()
         return age is not None and age < self._within
+
+    def shown(self) -> tuple[Mapping[str, str], ...]:
+        """Its labels, while it fires."""
+        return (self.labels,) if self.fires() else ()
 
     def payload(self) -> dict[str, Any] | None:
         """The alert as Alertmanager's API v2 takes it; None while the flow does not decide."""

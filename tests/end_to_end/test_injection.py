@@ -54,7 +54,9 @@ HOSTILE = (
     "x" * 1_000_000,
 )
 SHOWN = {value[:256] for value in HOSTILE}
-FILES = {"spool.db", "spool.db-wal", "spool.db-shm", "recovery", "alerts.json", "watched.json"}
+FILES = {"spool.db", "spool.db-wal", "spool.db-shm", "spool.db-acknowledged", "content.key"} | {
+    *("recovery", "alerts.json", "watched.json", "shards", "lock"),
+}
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
@@ -124,6 +126,6 @@ def _check_files(engine: Engine) -> None:
     """No value of a sender becomes a file's name."""
     data = engine.directory / "data"
     names = {path.name for path in data.iterdir()}
-    assert names <= FILES | {"shards", "lock"}, names
+    assert names <= FILES, names
     assert not [path for path in engine.directory.rglob("*") if "evil" in path.name]
     assert not Path("/tmp/evil").exists()  # noqa: S108 - one of the values

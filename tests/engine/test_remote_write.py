@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def board() -> Board:
 
 def test_samples_are_what_a_scrape_shows() -> None:
     shown, metrics = board(), EngineMetrics()
-    exposition = Exposition(shown.objectives)
+    exposition = Exposition()
     recorder = Recorder(shown, exposition, metrics.registry, TARGET)
     taken = recorder.take()
     assert recorder.take().series is taken.series, "encoded once"
@@ -83,7 +84,7 @@ def test_samples_are_what_a_scrape_shows() -> None:
 
 def test_a_series_that_is_gone_ends_once() -> None:
     shown = board()
-    recorder = Recorder(shown, Exposition(shown.objectives), EngineMetrics().registry, TARGET)
+    recorder = Recorder(shown, Exposition(), EngineMetrics().registry, TARGET)
     before = recorder.take()
     shown.publish(decision({S_KEY: (3, 30)}, clock=NOW + 1))
     after, later = recorder.take(), recorder.take()
@@ -145,7 +146,7 @@ class _Access:
 
 def test_credentials_are_asked_for_at_each_request() -> None:
     async def work(fakes: list[Fake], writer: RemoteWriter, _m: EngineMetrics, _c: Clock) -> None:
-        writer.credentials = _Access()
+        writer.config = replace(writer.config, access=_Access())  # type: ignore[arg-type]
         await until(lambda: fakes[0].headers.get("X-Scope-OrgID"))
         assert fakes[0].headers["Authorization"] == "Basic dTpw", "those in the address come first"
         del writer.receivers[0].headers["Authorization"]
@@ -476,7 +477,7 @@ def writing(
 @pytest.mark.servers
 def test_a_prometheus_that_is_killed_has_no_hole(tmp_path: Path) -> None:
     shown, times = board(), []
-    recorder = Recorder(shown, Exposition(shown.objectives), EngineMetrics().registry, TARGET)
+    recorder = Recorder(shown, Exposition(), EngineMetrics().registry, TARGET)
 
     def take() -> Samples:
         samples = recorder.take()

@@ -14,6 +14,7 @@ import yaml
 from engine import watchdog as module
 from engine.board import Board
 from engine.face import Face
+from engine.guard import Guard
 from engine.metrics import EngineMetrics
 from engine.service import Service, ServiceConfig
 from engine.watchdog import Watchdog
@@ -91,7 +92,9 @@ def test_it_is_named_by_the_host_where_there_is_no_address_for_people() -> None:
 @pytest.mark.parametrize("openmetrics", [True, False])
 def test_metrics_show_it_among_the_alerts(*, openmetrics: bool) -> None:
     clocks = Clocks()
-    face = Face(clocks.board, EngineMetrics(), None, lambda: "", 10.0, clocks.watchdog)  # type: ignore[arg-type]
+    metrics = EngineMetrics()
+    guard = Guard("listen", metrics)
+    face = Face(clocks.board, metrics, None, lambda: "", 10.0, guard, clocks.watchdog)  # type: ignore[arg-type]
     shown = f'ALERTS{{alertname="Watchdog",alertstate="firing",burnline_instance="{HOST}",'
     shown += 'severity="none"} 1.0'
     assert shown not in face._render(openmetrics, zipped=False).decode()
