@@ -55,7 +55,7 @@ HOSTILE = (
 )
 SHOWN = {value[:256] for value in HOSTILE}
 FILES = {"spool.db", "spool.db-wal", "spool.db-shm", "spool.db-acknowledged", "content.key"} | {
-    *("recovery", "alerts.json", "watched.json", "shards", "lock"),
+    *("recovery", "alerts.json", "alerts.json.new", "watched.json", "shards", "lock"),
 }
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
