@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.end_to_end.engines import Engine
 from tests.servers import eventually
 from tests.soak.kill import Run
-from tests.soak.stream import SLOS
+from tests.soak.slos import SLOS
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -20,10 +20,11 @@ from typing import Literal
 
 from tests.end_to_end.engines import Engine
 from tests.servers import eventually
+from tests.soak.comparing import settled
 from tests.soak.disk_state import bodies
-from tests.soak.kill import settled
 from tests.soak.lanes import Sender
-from tests.soak.stream import SLOS, Stream
+from tests.soak.slos import SLOS
+from tests.soak.stream import Stream
 
 MIB = 1 << 20
 # The spool leaves 128 MiB alone.

@@ -5,83 +5,26 @@ every alert, whose whole life, as an Alertmanager is told it, must be that of th
 killed, but for the seconds in which the other was gone.
 """
 
-import json
 import random
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from prometheus_client.samples import Sample
 
 from tests.end_to_end.engines import Engine
-from tests.servers import eventually
+from tests.servers import alerts, eventually
+from tests.soak.comparing import check_log, same_moment, settled
 from tests.soak.disk_state import DAMAGES, bodies
+from tests.soak.kill_report import Report
 from tests.soak.lanes import Sender
-from tests.soak.recorder import Recorder, differences, episodes
-from tests.soak.stream import SLOS, Payload, Stream
+from tests.soak.recorder import Episode, Recorder, differences, episodes
+from tests.soak.slos import SLOS
+from tests.soak.stream import Payload, Stream
 
-BUCKET = 5
 # What both machines' halves may differ in when neither is away: threads, ticks of a second, a slow moment.
 SLACK = 5.0
-SETTLED_SECONDS = 180
-# Moments of the engine's own, which differ between engines.
-_OWN = ("burnline_slo_decided_timestamp_seconds",)
-_COMPARED = ("slo:", "burnline_slo_", "burnline_events_too_late", "ALERTS")
-
-
-@dataclass
-class Report:
-    """What a run did and found; anything in `faults` is one.
-
-    Attributes:
-        kills: by moment and signal.
-        damages: done to the log of a dead engine's spool, by kind.
-        requests: their outcomes, of the killed engine.
-        away: the longest time from a kill until the engine decided again, seconds.
-        alerts: lives of alerts that are the same in both engines.
-    """
-
-    seed: int
-    kills: Counter[str] = field(default_factory=Counter)
-    damages: Counter[str] = field(default_factory=Counter)
-    requests: Counter[str] = field(default_factory=Counter)
-    doubtful_stored: int = 0
-    payloads: int = 0
-    spans: int = 0
-    away: float = 0.0
-    seconds: float = 0.0
-    series: int = 0
-    events: int = 0
-    alerts: int = 0
-    firing: int = 0
-    faults: list[str] = field(default_factory=list)
-
-    def text(self) -> str:
-        """For people."""
-        rows = [
-            ("kills", f"{sum(self.kills.values())}: {_listed(self.kills)}"),
-            ("logs damaged", _listed(self.damages) or "none"),
-            ("payloads, spans", f"{self.payloads}, {self.spans}"),
-            ("requests", _listed(self.requests)),
-            ("doubtful, but stored", str(self.doubtful_stored)),
-            ("longest absence", f"{self.away:.1f} s"),
-            ("events counted", str(self.events)),
-            ("series compared", str(self.series)),
-            ("lives of alerts, firing", f"{self.alerts}, {self.firing}"),
-            ("seconds, seed", f"{self.seconds:.0f}, {self.seed}"),
-            ("faults", str(len(self.faults))),
-        ]
-        lines = [f"{name:<24} {value}" for name, value in rows]
-        return "\n".join([*lines, *(f"  FAULT {fault}" for fault in self.faults)])
-
-    def json(self) -> str:
-        """For programs."""
-        return json.dumps(self.__dict__, indent=1)
 
 
 class Run:
@@ -109,6 +52,7 @@ class Run:
         note: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self.kills = kills
+        self.alertmanagers = tuple(alertmanagers)
         self.longest = longest
         self.damage = damage
         self.note = note
@@ -117,13 +61,12 @@ class Run:
         self.recorder = Recorder()
         self.engines = {
             name: _engine(directory / name, [self.recorder.url(name), *more])
-            for name, more in (("spared", ()), ("killed", alertmanagers))
+            for name, more in (("spared", ()), ("killed", self.alertmanagers))
         }
         self.spared, self.victim = self.engines.values()
         self.senders = {name: Sender(engine) for name, engine in self.engines.items()}
         self.to_victim = self.senders["killed"]
         self._dead_since: float | None = None
-        self._went = threading.Event()
 
     def run(self) -> Report:
         began = time.monotonic()
@@ -268,7 +211,7 @@ class Run:
                 if found.get(key, 0) != wanted.get(key, 0)
             ]
         report.events = sum(wanted.values())
-        ours, theirs = _same_moment(self.victim, self.spared)
+        ours, theirs = same_moment(self.victim, self.spared)
         report.series = len(theirs)
         report.faults += [
             f"{key}: {ours.get(key)} in the killed engine, {theirs.get(key)} in the other"
@@ -282,8 +225,11 @@ class Run:
         away = report.away + SLACK
         report.alerts, faults = differences(lives["killed"], lives["spared"], away)
         report.faults += faults
-        report.firing = sum(episode.ends_at is None for episode in lives["killed"])
-        _check_log(self.victim, report)
+        firing = [episode for episode in lives["killed"] if episode.ends_at is None]
+        report.firing = len(firing)
+        for url in self.alertmanagers:
+            report.faults += _unlike(url, firing)
+        check_log(self.victim, report)
 
 
 _READY = (Run._running, Run._again, Run._snapshot, Run._commit)
@@ -295,54 +241,21 @@ def _engine(directory: Path, alertmanagers: Iterable[str]) -> Engine:
     return Engine(directory, SLOS, alertmanagers, BURNLINE_SNAPSHOT_INTERVAL="2s")
 
 
-def settled(engine: Engine, wanted: dict, seconds: float = SETTLED_SECONDS) -> dict:
-    """The counts, once they are as wanted and stay so; as they are if that never comes."""
-    limit = time.monotonic() + seconds
-    found: list[dict] = [{}, {}]
-    while time.monotonic() < limit and not found[-2] == found[-1] == wanted:
-        time.sleep(1)
-        counts = {key: int(value) for key, value in engine.counts().items() if value}
-        found.append(counts)
-    return found[-1]
-
-
-def _same_moment(one: Engine, other: Engine) -> tuple[dict, dict]:
-    """What two engines show at the same bucket of time."""
-    for _ in range(50):
-        time.sleep(BUCKET - time.time() % BUCKET + 2.2)
-        bucket = time.time() // BUCKET
-        shown = [engine.samples() for engine in (one, other)]
-        if time.time() // BUCKET == bucket and all(_decided(s) // BUCKET == bucket for s in shown):
-            return _comparable(shown[0]), _comparable(shown[1])
-    raise AssertionError("the engines were never at the same bucket of time")
-
-
-def _decided(samples: list[Sample]) -> float:
-    return next(sample.value for sample in samples if sample.name in _OWN)
-
-
-def _comparable(samples: list[Sample]) -> dict[tuple[str, ...], Any]:
-    return {
-        (sample.name, *(f"{k}={v}" for k, v in sorted(sample.labels.items()))): sample.value
-        for sample in samples
-        if sample.name.startswith(_COMPARED) and sample.name not in _OWN
+def _unlike(url: str, firing: list[Episode]) -> list[str]:
+    """What a real Alertmanager lists otherwise than the one that only listens."""
+    wanted = {(e.labels, _milliseconds(e.starts_at)) for e in firing}
+    found = {
+        (
+            tuple(sorted(alert["labels"].items())),
+            _milliseconds(datetime.fromisoformat(alert["startsAt"]).timestamp()),
+        )
+        for alert in alerts(url, active="true")
     }
+    return [f"Alertmanager does not list {alert}" for alert in wanted - found] + [
+        f"Alertmanager lists {alert}" for alert in found - wanted
+    ]
 
 
-def _check_log(engine: Engine, report: Report) -> None:
-    """Damage at the log's end is reported; no flow may fail, no acknowledged payload may be missing."""
-    events = Counter(line.get("event", "") for line in engine.logged())
-    torn = sum(report.damages[name] for name in ("noise", "zeros", "half_a_frame"))
-    told = sum(count for event, count in events.items() if "cut off" in event)
-    if torn and not told:
-        report.faults.append(f"{torn} damaged logs, and none was reported")
-    errors = Counter(
-        line["event"] for line in engine.logged() if line.get("level") in ("error", "critical")
-    )
-    report.faults += [f"logged {count} times: {event}" for event, count in errors.items()]
-    if "Traceback" in engine.log.read_text():
-        report.faults.append("a traceback in the log")
-
-
-def _listed(counts: Counter[Any]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+def _milliseconds(seconds: float) -> int:
+    """As Alertmanager shows a time: the rest is cut off."""
+    return round(seconds * 1e6) // 1000

@@ -58,8 +58,9 @@ class Sender:
         return [lane.doubtful for lane in self._lanes.values() if lane.doubtful]
 
     def resume(self, stored: Callable[[Payload], bool]) -> None:
-        """Go on; a doubtful payload is sent again unless it is stored."""
+        """Go on, on new connections; a doubtful payload is sent again unless it is stored."""
         for lane in self._lanes.values():
+            lane.connect()
             if lane.doubtful:
                 lane.settle(stored=stored(lane.doubtful))
         self.open.set()
@@ -83,10 +84,16 @@ class _Lane:
         self._sender = sender
         self._settled = threading.Event()
         self._stored = False
-        self._post: Callable[[Payload], Outcome] = (
-            _Grpc(engine.ports["grpc"]) if lane == "spans-grpc" else _Http(engine.ports["http"])
-        )
+        self._engine = engine
+        self._name = lane
+        self._post: Callable[[Payload], Outcome]
+        self.connect()
         threading.Thread(target=self._run, name=lane, daemon=True).start()
+
+    def connect(self) -> None:
+        """Anew: what is sent on a connection to a dead engine would be doubtful for nothing."""
+        ports = self._engine.ports
+        self._post = _Grpc(ports["grpc"]) if self._name == "spans-grpc" else _Http(ports["http"])
 
     def settle(self, *, stored: bool) -> None:
         self.doubtful = None
