@@ -164,7 +164,7 @@ def _objective(engine: Engine, slo: str) -> float | None:
 def test_slos_change_while_another_burns(tmp_path: Path, workers: str) -> None:
     with alertmanager(tmp_path) as am:
         slos = HEAD + STEADY + DOOMED + _other() + QUIET
-        engine = Engine(tmp_path, slos, [am], settings={"WORKERS": workers})
+        engine = Engine(tmp_path, slos, [am], BURNLINE_WORKERS=workers)
         engine.start()
         try:
             _follow(engine, am, crash=workers == "1")
@@ -304,7 +304,7 @@ def _catches_hangup(pid: int) -> bool:
 
 
 def test_watched_files_are_reloaded_by_themselves(tmp_path: Path) -> None:
-    engine = Engine(tmp_path, HEAD + STEADY, settings={"WATCH": "true"})
+    engine = Engine(tmp_path, HEAD + STEADY, BURNLINE_WATCH="true")
     engine.start()
     try:
         send(engine, [Call(time.time()) for _ in range(50)])

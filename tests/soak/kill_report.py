@@ -15,6 +15,7 @@ class Report:
         damages: done to the log of a dead engine's spool, by kind.
         requests: their outcomes, of the killed engine.
         away: the longest time from a kill until the engine decided again, seconds.
+        late: by how much the latest payload was late, seconds.
         alerts: lives of alerts that are the same in both engines.
     """
 
@@ -26,6 +27,7 @@ class Report:
     payloads: int = 0
     spans: int = 0
     away: float = 0.0
+    late: float = 0.0
     seconds: float = 0.0
     series: int = 0
     events: int = 0
@@ -41,7 +43,7 @@ class Report:
             ("payloads, spans", f"{self.payloads}, {self.spans}"),
             ("requests", _listed(self.requests)),
             ("doubtful, but stored", str(self.doubtful_stored)),
-            ("longest absence", f"{self.away:.1f} s"),
+            ("longest absence, latest", f"{self.away:.1f} s, {self.late:.1f} s"),
             ("events counted", str(self.events)),
             ("series compared", str(self.series)),
             ("lives of alerts, firing", f"{self.alerts}, {self.firing}"),

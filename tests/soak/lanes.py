@@ -36,12 +36,14 @@ class Sender:
     Attributes:
         counts: outcomes of requests.
         recent: (Unix seconds, payload) of the newest acknowledgements.
+        late: seconds after it was due that the latest payload was taken.
         failure: what a lane failed with; it sends no more.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.counts: Counter[Outcome] = Counter()
         self.recent: deque[tuple[float, Payload]] = deque(maxlen=200)
+        self.late = 0.0
         self.failure: Exception | None = None
         self.open = threading.Event()
         self.open.set()
@@ -106,6 +108,7 @@ class _Lane:
                 payload = self.waiting.get()
                 while not self._sent(payload):
                     time.sleep(RETRY_SECONDS)
+                self._sender.late = max(self._sender.late, time.time() - payload.at)
                 self.waiting.task_done()
         except Exception as failure:  # noqa: BLE001  raised again by `idle`
             self._sender.failure = failure

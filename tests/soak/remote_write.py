@@ -34,10 +34,8 @@ def prometheus_gone(directory: Path, seconds: float, interval: int = 5) -> dict[
     engine = Engine(
         directory,
         SLOS,
-        settings={
-            "REMOTE_WRITE": f"{url} {hanging.url}/api/v1/write",
-            "REMOTE_WRITE_INTERVAL": f"{interval}s",
-        },
+        BURNLINE_REMOTE_WRITE=f"{url} {hanging.url}/api/v1/write",
+        BURNLINE_REMOTE_WRITE_INTERVAL=f"{interval}s",
     )
     stop, watch = threading.Event(), Watch(engine)
     threads = [
