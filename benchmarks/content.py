@@ -11,8 +11,8 @@ from collections.abc import Callable
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from benchmarks.traffic import payload
-from engine.content import Redactor
-from engine.spans import Reader
+from engine.columns.content import Redactor
+from engine.columns.spans import Reader
 
 SPANS = 1000
 ROUNDS, CALLS = 9, 10

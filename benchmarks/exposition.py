@@ -13,8 +13,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from engine.board import Snapshot
-from engine.exposition import Exposition
+from engine.sinks.board import Snapshot
+from engine.sinks.exposition import Exposition
 from slo import load
 from slo.decision import Decision, SeriesKey
 from slo.plan import Plan

@@ -9,12 +9,12 @@ import time
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.exposition import SLOS, snapshot
-from engine._remote_backlog import Backlog
-from engine._remote_protobuf import encode_request
-from engine._remote_samples import Recorder
-from engine.board import Board, Snapshot
-from engine.exposition import Exposition
-from engine.metrics import EngineMetrics
+from engine.sinks._remote_backlog import Backlog
+from engine.sinks._remote_protobuf import encode_request
+from engine.sinks._remote_samples import Recorder
+from engine.sinks.board import Board, Snapshot
+from engine.sinks.exposition import Exposition
+from engine.telemetry.metrics import EngineMetrics
 from slo import load
 from slo.plan import Plan
 

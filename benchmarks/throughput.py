@@ -25,8 +25,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from benchmarks.traffic import payload
 from dataflows.flow import build
-from engine.arrivals import Arrivals
-from engine.measure import Measurer
+from engine.columns.measure import Measurer
+from engine.spool.arrivals import Arrivals
 from slo import load
 from slo.plan import Plan
 

@@ -16,9 +16,9 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import run_main
 
 from dataflows.flow import build
-from engine.arrivals import Arrivals
-from engine.files import Progress, Recorded, read_files
-from engine.measure import Measurer
+from engine.columns.measure import Measurer
+from engine.recordings.files import Progress, Recorded, read_files
+from engine.spool.arrivals import Arrivals
 from slo.decision import Alert, Decision, SeriesKey, budget_remaining
 from slo.model import Objective
 from slo.plan import Plan
@@ -90,7 +90,7 @@ def backtest(
 
     Args:
         objectives: the SLOs.
-        paths: recorded telemetry, see `engine.files`.
+        paths: recorded telemetry, see `engine.recordings.files`.
         progress: told how far the files have been read.
 
     Raises:

@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 from dataflows.data_dir import StartError
 from dataflows.settings import Settings
-from engine.credentials import Outgoing, Token, check_pair
-from engine.metrics import EngineMetrics
-from engine.rotation import CredentialsError
-from engine.tls import ServerTls
+from engine.access.credentials import Outgoing, Token, check_pair
+from engine.access.rotation import CredentialsError
+from engine.access.tls import ServerTls
+from engine.telemetry.metrics import EngineMetrics
 
 
 class Closing(NamedTuple):

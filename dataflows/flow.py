@@ -22,8 +22,8 @@ from bytewax.outputs import Sink
 
 from dataflows.guarded import Measuring
 from dataflows.steps import CoarseStep, DecideStep, IntakeStep
-from engine.arrivals import Arrivals
-from engine.watch import Watch
+from engine.spool.arrivals import Arrivals
+from engine.telemetry.watch import Watch
 from slo.decision import Decision
 from slo.durations import format_duration
 from slo.messages import Deposit, Update

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from engine.arrivals import Arrivals
+from engine.spool.arrivals import Arrivals
 from slo.messages import Deposit
 
 
@@ -12,7 +12,7 @@ class Measuring(Protocol):
     """Turns arrivals into deposits by shard."""
 
     def measure(self, arrivals: Arrivals) -> Iterable[tuple[str, Deposit]]:
-        """See `engine.measure.Measurer.measure`."""
+        """See `engine.columns.measure.Measurer.measure`."""
 
 
 SetAside = Callable[[str, Exception], None]

@@ -32,23 +32,23 @@ from dataflows.options import settings_from_environment
 from dataflows.reload import Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
-from engine import tracing
-from engine.board import Board
-from engine.cardinality import Cardinality
-from engine.limits import Limits
-from engine.log import configure, log
-from engine.measure import Measurer, warm_up
-from engine.metrics import EngineMetrics
-from engine.publish import Publish, Take
-from engine.remote_write import RemoteWrite
+from engine.columns.measure import Measurer, warm_up
+from engine.columns.spans import is_cached
+from engine.receivers.limits import Limits
 from engine.service import Service, ServiceConfig, ServiceError
+from engine.sinks.board import Board
+from engine.sinks.publish import Publish, Take
+from engine.sinks.remote_write import RemoteWrite
 from engine.slo_files import load_paths
-from engine.sources import Sources
-from engine.spans import is_cached
-from engine.spool import Spool, SpoolUnavailable
-from engine.spool_source import SpoolSource
-from engine.vitals import Vitals
-from engine.watch import LiveWatch
+from engine.spool.spool import Spool, SpoolUnavailable
+from engine.spool.spool_source import SpoolSource
+from engine.telemetry import tracing
+from engine.telemetry.cardinality import Cardinality
+from engine.telemetry.log import configure, log
+from engine.telemetry.metrics import EngineMetrics
+from engine.telemetry.sources import Sources
+from engine.telemetry.vitals import Vitals
+from engine.telemetry.watch import LiveWatch
 from slo.decision import Alert, Decision
 from slo.model import Objective
 from slo.plan import Plan

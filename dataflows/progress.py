@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from engine.files import Progress as Hook
-from engine.measure import warm_up
-from engine.spans import is_cached
+from engine.columns.measure import warm_up
+from engine.columns.spans import is_cached
+from engine.recordings.files import Progress as Hook
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def kernels_ready() -> Iterator[None]:
 
 @contextmanager
 def reading() -> Iterator[Hook | None]:
-    """A hook for `engine.files.read_files` that draws how far the files have been read."""
+    """A hook for `engine.recordings.files.read_files` that draws how far the files have been read."""
     if not sys.stderr.isatty():
         yield None
         return

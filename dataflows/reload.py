@@ -7,9 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from dataflows.data_dir import StartError
-from engine.log import log
-from engine.metrics import EngineMetrics
 from engine.slo_files import digest, load_paths
+from engine.telemetry.log import log
+from engine.telemetry.metrics import EngineMetrics
 from slo.model import Objective
 from slo.rendering import percentage
 

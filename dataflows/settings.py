@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.limits import Limits
+from engine.receivers.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)

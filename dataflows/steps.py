@@ -11,7 +11,7 @@ from itertools import groupby
 
 from bytewax.operators import StatefulBatchLogic
 
-from engine.watch import Watch
+from engine.telemetry.watch import Watch
 from slo.decider import Decider
 from slo.decision import Decision
 from slo.durations import format_duration

@@ -12,7 +12,7 @@ from typing import Literal
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
 from dataflows.disk_trouble import disk_trouble
-from engine.log import log
+from engine.telemetry.log import log
 
 FIRST_RETRY, LONGEST_RETRY = 0.5, 15.0
 

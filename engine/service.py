@@ -15,23 +15,23 @@ from typing import Any
 import grpc.aio
 from aiohttp import web
 
-from engine import otlp_grpc, otlp_http
-from engine._remote_samples import Recorder
-from engine.alertmanager import Sender
-from engine.board import Board
-from engine.connections import Door
-from engine.content import Redactor, digest_key
-from engine.credentials import Outgoing, Token
-from engine.face import Face
-from engine.guard import PROBES, Guard, warn_if_in_the_clear, warn_if_open
-from engine.ingest import MAX_IN_FLIGHT, MAX_PAYLOAD, Ingest
-from engine.limits import Limits, within_descriptors
-from engine.log import log, log_change
-from engine.metrics import EngineMetrics
-from engine.remote_write import RemoteWrite, RemoteWriter
-from engine.spool import Spool
-from engine.tls import EventLoop, Listener, ServerTls
-from engine.watchdog import Watchdog
+from engine.access.credentials import Outgoing, Token
+from engine.access.guard import PROBES, Guard, warn_if_in_the_clear, warn_if_open
+from engine.access.tls import EventLoop, Listener, ServerTls
+from engine.columns.content import Redactor, digest_key
+from engine.receivers import otlp_grpc, otlp_http
+from engine.receivers.connections import Door
+from engine.receivers.ingest import MAX_IN_FLIGHT, MAX_PAYLOAD, Ingest
+from engine.receivers.limits import Limits, within_descriptors
+from engine.sinks._remote_samples import Recorder
+from engine.sinks.alertmanager import Sender
+from engine.sinks.board import Board
+from engine.sinks.face import Face
+from engine.sinks.remote_write import RemoteWrite, RemoteWriter
+from engine.sinks.watchdog import Watchdog
+from engine.spool.spool import Spool
+from engine.telemetry.log import log, log_change
+from engine.telemetry.metrics import EngineMetrics
 from slo.model import Objective
 
 CHECKERS = 2

@@ -1,4 +1,4 @@
-"""Prints docs/metrics.md: every family that `engine.metrics` defines.
+"""Prints docs/metrics.md: every family that `engine.telemetry.metrics` defines.
 
 Write the page anew with `python -m scripts.metrics_page > docs/metrics.md`.
 """
@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from engine import metrics
+from engine.telemetry import metrics
 
 UNITS = ("bytes", "days", "ratio", "seconds")
 PAGE = """\
 # Metrics
 
-What `/metrics` shows. This page is made from `engine/metrics.py`; write it anew with
+What `/metrics` shows. This page is made from `engine/telemetry/metrics.py`; write it anew with
 `python -m scripts.metrics_page > docs/metrics.md`.
 
 ## Each SLO

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from engine.metrics import SLO_SERIES
+from engine.telemetry.metrics import SLO_SERIES
 from scripts import engine_dashboard
 from scripts.engine_panels import every_query
 from scripts.metrics_page import engine_rows

@@ -26,7 +26,7 @@ from dataflows.demo.traffic import ERRORS, Incident, Traffic
 from dataflows.demo.view import Scene, clock_text
 from dataflows.live import Engine
 from dataflows.settings import Settings
-from engine.log import configure
+from engine.telemetry.log import configure
 
 SLOS = Path(__file__).with_name("slos.yaml")
 LEAST_SECONDS = 15.0

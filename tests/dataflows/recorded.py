@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 
-from tests.engine.test_otlp_json import to_json
+from tests.engine.columns.test_otlp_json import to_json
 from tests.strategies.otlp import varint
 
 START = int(datetime(2026, 6, 1, 21, 30, tzinfo=UTC).timestamp())

@@ -21,8 +21,8 @@ from rich.console import Console
 from dataflows.backtest import Report, run
 from dataflows.cli import main
 from dataflows.reporting import as_json, print_report
-from engine._signals import newest
-from engine.files import Recorded
+from engine.recordings._signals import newest
+from engine.recordings.files import Recorded
 from slo import load
 from slo.decision import budget_remaining
 from tests.dataflows import recorded

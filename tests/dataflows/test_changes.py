@@ -9,9 +9,9 @@ from bytewax.testing import TestingSource, run_main
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from dataflows.flow import build
-from engine.arrivals import Arrivals
-from engine.measure import Measurer
-from engine.publish import Publish
+from engine.columns.measure import Measurer
+from engine.sinks.publish import Publish
+from engine.spool.arrivals import Arrivals
 from slo.burn import resolve_tiers
 from slo.columns import Field
 from slo.model import CalendarWindow, Objective, RollingWindow, SpanSli

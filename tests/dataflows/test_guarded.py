@@ -6,8 +6,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from dataflows.guarded import Guarded
-from engine.arrivals import Arrivals
-from engine.measure import Measurer
+from engine.columns.measure import Measurer
+from engine.spool.arrivals import Arrivals
 from slo.messages import Deposit
 from slo.model import Objective, RollingWindow, SpanSli
 from slo.traceql import parse_filter

@@ -20,20 +20,20 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from dataflows.flow import build
-from engine.arrivals import Arrivals
-from engine.board import Board, Change, identity
-from engine.clock import SECOND_NS
-from engine.measure import Measurer
-from engine.publish import Publish
-from engine.spool import Spool
-from engine.spool_source import Position, SpoolPartition, SpoolSource
+from engine.columns.measure import Measurer
+from engine.sinks.board import Board, Change, identity
+from engine.sinks.publish import Publish
+from engine.spool.arrivals import Arrivals
+from engine.spool.clock import SECOND_NS
+from engine.spool.spool import Spool
+from engine.spool.spool_source import Position, SpoolPartition, SpoolSource
 from slo.burn import resolve_tiers
 from slo.columns import Field
 from slo.decision import Decision
 from slo.model import CalendarWindow, Objective, RollingWindow, Slices, SpanSli
 from slo.plan import Plan
 from slo.traceql import parse_filter
-from tests.engine.clocks import START, World
+from tests.engine.spool.clocks import START, World
 
 TARGET = Fraction(99, 100)
 MONTH = Objective(

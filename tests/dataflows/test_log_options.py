@@ -8,7 +8,7 @@ import structlog
 
 from dataflows.live import _configure_log
 from dataflows.settings import Settings
-from engine.log import log
+from engine.telemetry.log import log
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from dataflows.backtest import run
-from engine.files import Recorded
+from engine.recordings.files import Recorded
 from slo import load
 
 MINUTE, HOUR, DAY = 60, 3600, 86400

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 
 from dataflows.data_dir import StartError
 from dataflows.reload import Reloader, Watch, differences
-from engine.metrics import EngineMetrics
 from engine.slo_files import load_paths
+from engine.telemetry.metrics import EngineMetrics
 from slo.model import Objective
 from tests.servers import eventually
 

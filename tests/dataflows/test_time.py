@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from engine.clock import SECOND_NS
-from engine.measure import Measurer
-from engine.spool import Spool
-from engine.spool_source import SpoolPartition
+from engine.columns.measure import Measurer
+from engine.spool.clock import SECOND_NS
+from engine.spool.spool import Spool
+from engine.spool.spool_source import SpoolPartition
 from slo.burn import resolve_tiers
 from slo.decision import Decision
 from slo.model import Objective, RollingWindow, SpanSli
 from slo.plan import Plan
 from slo.traceql import parse_filter
-from tests.engine.clocks import HOUR, World
+from tests.engine.spool.clocks import HOUR, World
 from tests.strategies.shards import Shard
 
 TARGET = Fraction(99, 100)

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, Status, StatusCode
 
-from engine._content_names import table
+from engine.columns._content_names import table
 from tests.end_to_end.engines import Engine
 from tests.servers import eventually
 

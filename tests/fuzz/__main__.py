@@ -5,7 +5,7 @@
     python -m tests.fuzz --replay .fuzz/yaml-0123456789ab
 
 There are no price files yet, and no OpenAPI: so neither is fuzzed. Bad clients of the receivers have
-tests of their own (tests/engine/test_hostile_clients.py).
+tests of their own (tests/engine/receivers/test_hostile_clients.py).
 """
 
 import argparse

@@ -15,11 +15,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from engine import _recording
-from engine.files import read_files
-from engine.holding import Refusal
-from engine.otlp_http import gunzip
-from tests.engine.test_otlp_json import to_json
+from engine.receivers.holding import Refusal
+from engine.receivers.otlp_http import gunzip
+from engine.recordings import _recording
+from engine.recordings.files import read_files
+from tests.engine.columns.test_otlp_json import to_json
 from tests.fuzz.messages import random_message
 from tests.fuzz.mutation import varint
 from tests.fuzz.targets import zipped

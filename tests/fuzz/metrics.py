@@ -9,10 +9,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-from engine import points
-from engine.arrivals import Arrivals
-from engine.measure import LONGEST_VALUE, Measurer
-from engine.points import MetricsRefused
+from engine.columns import points
+from engine.columns.measure import LONGEST_VALUE, Measurer
+from engine.columns.points import MetricsRefused
+from engine.spool.arrivals import Arrivals
 from slo import load
 from tests.dataflows.recorded import SLOS
 from tests.fuzz.messages import random_message

@@ -10,8 +10,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from engine import otlp_json
-from tests.engine.test_otlp_json import to_json
+from engine.columns import otlp_json
+from tests.engine.columns.test_otlp_json import to_json
 from tests.fuzz.messages import random_message
 
 NOW_NS = 1_700_000_000 * 10**9

@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from engine.spans import Reader
+from engine.columns.spans import Reader
 from slo import _fields, load, parse_filter, parse_selector
 from slo.document import _plain
 from slo.durations import format_duration, parse_duration

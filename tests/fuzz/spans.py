@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from engine import _walk, spans
-from engine.spans import Refused
-from tests.engine.test_spans import READER, assert_same, interpreted
+from engine.columns import _walk, spans
+from engine.columns.spans import Refused
+from tests.engine.columns.test_spans import READER, assert_same, interpreted
 from tests.fuzz.messages import random_message
 
 NOW_NS = 1_700_000_000 * 10**9

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from engine.holding import Refusal
-from engine.log import hide_secrets
-from engine.otlp_http import gunzip
+from engine.receivers.holding import Refusal
+from engine.receivers.otlp_http import gunzip
+from engine.telemetry.log import hide_secrets
 from slo import load
 from tests.fuzz.child import check_of
 from tests.fuzz.targets import named

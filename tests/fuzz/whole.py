@@ -14,20 +14,20 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
-from engine._outbox import payload
-from engine.arrivals import Arrivals
-from engine.board import Snapshot
-from engine.exposition import Exposition
-from engine.holding import Refusal
-from engine.ingest import _checked
-from engine.measure import LONGEST_VALUE, Measurer
-from engine.spool import Signal
+from engine.columns.measure import LONGEST_VALUE, Measurer
+from engine.receivers.holding import Refusal
+from engine.receivers.ingest import _checked
+from engine.sinks._outbox import payload
+from engine.sinks.board import Snapshot
+from engine.sinks.exposition import Exposition
+from engine.spool.arrivals import Arrivals
+from engine.spool.spool import Signal
 from slo import load
 from slo.decision import Decision
 from slo.plan import Plan
 from slo.rendering import group_labels
 from tests.dataflows.recorded import SLOS
-from tests.engine.test_otlp_json import to_json
+from tests.engine.columns.test_otlp_json import to_json
 from tests.fuzz.messages import random_message
 from tests.strategies.shards import Shard
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflows.steps import CoarseStep, DecideStep, IntakeStep
-from engine.watch import Watch
+from engine.telemetry.watch import Watch
 from slo.decision import SeriesKey
 from slo.messages import Deposit
 from slo.model import Objective, RollingWindow, SpanSli

@@ -1,0 +1,1 @@
+"""How a payload is accepted, and how much its sender may take."""

@@ -1,0 +1,212 @@
+"""Accepting a payload, whatever protocol brought it: check, store, then acknowledge."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from itertools import product
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from engine.columns import otlp_json, points
+from engine.columns._json_refusals import without_values
+from engine.columns.content import Redacted, Redactor
+from engine.columns.spans import Reader, Refused, count
+from engine.receivers.holding import Memory, Reason, Refusal
+from engine.receivers.limits import Limits
+from engine.spool.spool import Signal, Spool, SpoolError, SpoolFull
+from engine.telemetry import tracing
+from engine.telemetry.metrics import EngineMetrics
+
+Protocol = Literal["grpc", "http"]
+
+MAX_PAYLOAD = 64 << 20
+MAX_IN_FLIGHT = 512 << 20
+NO_END_TIME = "spans without end_time_unix_nano can be placed at no time and were not counted"
+_SPANS = Reader(())
+_NO_HEADERS: Mapping[str, str] = {}
+_MOST_ITEMS = Limits().items
+
+
+class Accepted(NamedTuple):
+    """A payload that is on disk.
+
+    Attributes:
+        items: spans or metric points counted.
+        rejected: spans that can be placed nowhere.
+        message: why; empty where nothing was rejected.
+    """
+
+    items: int
+    rejected: int = 0
+    message: str = ""
+
+
+class Ingest:
+    """What the receivers share.
+
+    Args:
+        spool: where payloads go.
+        metrics: counts what comes and what is refused.
+        executor: payloads are checked there, off the event loop.
+        max_payload: bytes of a payload, decompressed.
+        max_in_flight: bytes of all payloads that are being accepted at a time.
+        limits: on clients.
+        redactor: blanks content before a payload is stored; None to store payloads as they come.
+
+    Attributes:
+        memory: of the payloads that are being accepted.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        metrics: EngineMetrics,
+        executor: Executor,
+        max_payload: int = MAX_PAYLOAD,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        limits: Limits | None = None,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self.spool = spool
+        self.metrics = metrics
+        self.executor = executor
+        self.max_payload = max_payload
+        self.limits = limits or Limits()
+        self.memory = Memory(max_in_flight, self.limits)
+        self.redactor = redactor
+        # A series that only appears with its first event hides that event from `increase`.
+        for labels in product(get_args(Signal), get_args(Protocol), get_args(Reason)):
+            metrics.refused_payloads.labels(*labels)
+        metrics.in_flight_bytes.set_function(lambda: self.memory.held)
+
+    def longest(self, signal: Signal, *, json: bool = False) -> int:
+        """Bytes that such a payload may have, decompressed."""
+        if json or signal == "metrics":
+            return min(self.max_payload, self.limits.parsed)
+        return self.max_payload
+
+    async def accept(
+        self,
+        signal: Signal,
+        protocol: Protocol,
+        body: bytes,
+        *,
+        json: bool = False,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> Accepted:
+        """Check a payload and store it.
+
+        Args:
+            signal: what it is.
+            protocol: what brought it.
+            body: the payload, decompressed.
+            json: it is OTLP JSON.
+            headers: of the request; the sender's trace is gone on with.
+
+        Raises:
+            Refusal: it was not stored.
+        """
+        with tracing.receiving(signal, protocol, body, headers) as span:
+            try:
+                accepted = await self._accept(signal, protocol, body, json=json)
+            except Refusal as refusal:
+                tracing.failed(span, refusal.reason)
+                raise
+            span.set_attribute("burnline.items", accepted.items)
+            return accepted
+
+    async def _accept(
+        self, signal: Signal, protocol: Protocol, body: bytes, *, json: bool
+    ) -> Accepted:
+        began = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        try:
+            with tracing.span("check"):
+                (body, redacted), accepted = await loop.run_in_executor(
+                    self.executor, self._storable, signal, body, json
+                )
+            if accepted.items:
+                with tracing.span("store"):
+                    # Shielded: what the spool was given is stored, whether or not the client waits.
+                    await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
+        except SpoolError as error:
+            reason: Reason = "full" if isinstance(error, SpoolFull) else "unavailable"
+            raise self.refused(signal, protocol, Refusal(reason, str(error))) from error
+        except Refusal as refusal:
+            raise self.refused(signal, protocol, refusal) from None
+        labels = (signal, protocol)
+        self.metrics.received_payloads.labels(*labels).inc()
+        self.metrics.received_bytes.labels(*labels).inc(len(body))
+        self.metrics.received_items.labels(*labels).inc(accepted.items)
+        self.metrics.rejected_items.labels(*labels).inc(accepted.rejected)
+        self.metrics.redacted_values.labels(signal).inc(redacted)
+        self.metrics.accept_seconds.labels(*labels).observe(time.perf_counter() - began)
+        return accepted
+
+    def refused(self, signal: Signal, protocol: Protocol, refusal: Refusal) -> Refusal:
+        """Count a refusal, and give it back."""
+        self.metrics.refused_payloads.labels(signal, protocol, refusal.reason).inc()
+        return refusal
+
+    def _storable(self, signal: Signal, body: bytes, json: bool) -> tuple[Redacted, Accepted]:  # noqa: FBT001 - an executor passes positions
+        body, accepted = _checked(signal, body, json, self.limits.items)
+        # What holds nothing to count is not stored.
+        if self.redactor is None or not accepted.items:
+            return Redacted(body, 0), accepted
+        try:
+            return self.redactor.redact(signal, body), accepted
+        except Refused as error:
+            raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
+
+
+def answer(signal: Signal, accepted: Accepted) -> Message:
+    """OTLP's success answer; `partial_success` is set only where something was rejected."""
+    if signal == "metrics":
+        return ExportMetricsServiceResponse()
+    traces = ExportTraceServiceResponse()
+    if accepted.rejected:
+        traces.partial_success.rejected_spans = accepted.rejected
+        traces.partial_success.error_message = accepted.message
+    return traces
+
+
+def _checked(
+    signal: Signal,
+    body: bytes,
+    json: bool,  # noqa: FBT001 - an executor passes positions
+    most: int = _MOST_ITEMS,
+) -> tuple[bytes, Accepted]:
+    try:
+        if json:
+            convert = (
+                otlp_json.traces_to_protobuf
+                if signal == "traces"
+                else otlp_json.metrics_to_protobuf
+            )
+            body = convert(body)
+        if signal == "metrics":
+            return body, Accepted(_few(points.check(body), most))
+        _few(count(body), most)  # before there is room made for them
+        ends = _SPANS.read([body]).end_ns
+    except Refused as error:
+        raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
+    except ValueError as error:
+        what = without_values(str(error))
+        raise Refusal("invalid", f"no OTLP/JSON {signal} request: {what}") from error
+    rejected = int(np.count_nonzero(ends == 0))
+    message = f"{rejected} {NO_END_TIME}" if rejected else ""
+    return body, Accepted(len(ends) - rejected, rejected, message)
+
+
+def _few(items: int, most: int) -> int:
+    if items > most:
+        message = f"{items} spans or points in one payload; send at most {most}"
+        raise Refusal("too_large", message)
+    return items

@@ -1,0 +1,1 @@
+"""Recorded telemetry, read for backtests."""

@@ -1,0 +1,1 @@
+"""What was decided goes out: `/metrics`, Alertmanager, remote write."""

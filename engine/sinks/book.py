@@ -1,0 +1,86 @@
+"""The book of firing alerts: a small file, so that an alert keeps its start through any restart."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from engine.telemetry.log import log
+from slo.decision import Alert, SeriesKey, Silence, SliceCount
+
+_VERSION = 1
+
+
+class Entry(NamedTuple):
+    """An alert that fires, as it was last sent, and the shard that decides on it."""
+
+    shard: str
+    alert: Alert
+
+
+def read_book(path: Path) -> list[Entry]:
+    """The entries of a book; none where there is no book.
+
+    A book that can't be read is set aside as `NAME.unreadable`: paging goes on without it.
+    """
+    try:
+        return _entries(orjson.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        aside = path.with_name(f"{path.name}.unreadable")
+        path.replace(aside)
+        log.error(
+            "the book of firing alerts is unreadable; set aside", path=str(aside), error=str(error)
+        )
+        return []
+
+
+def write_book(path: Path, entries: Iterable[Entry]) -> None:
+    """Replace a book by another, whole or not at all.
+
+    Raises:
+        OSError: it could not be written; the old one is still there.
+    """
+    alerts = [{"shard": entry.shard, "alert": entry.alert} for entry in entries]
+    # Dataclasses are objects to orjson, at a tenth of the price of dictionaries made of them, but named
+    # tuples are no tuples.
+    text = orjson.dumps({"version": _VERSION, "alerts": alerts}, default=list)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")
+    with fresh.open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _entries(data: dict[str, Any]) -> list[Entry]:
+    if data["version"] != _VERSION:
+        raise ValueError(f"version {data['version']} is not {_VERSION}")
+    return [Entry(entry["shard"], _alert(entry["alert"])) for entry in data["alerts"]]
+
+
+def _alert(data: dict[str, Any]) -> Alert:
+    objective, group, generation = data["series"]
+    slices = tuple(
+        SliceCount(tuple((name, value) for name, value in values), bad, total, lift)
+        for values, bad, total, lift in data["slices"]
+    )
+    # Books of before there was `absent` have none.
+    silence = data.get("silence")
+    fields = data | {
+        "series": SeriesKey(objective, None if group is None else tuple(group), generation),
+        "slices": slices,
+        "errors": tuple((kind, count) for kind, count in data["errors"]),
+        "trace_ids": tuple(data["trace_ids"]),
+        "silence": None if silence is None else Silence(*silence),
+    }
+    return Alert(**fields)

@@ -1,0 +1,1 @@
+"""What is acknowledged is on disk; the flow reads it from here, by the engine's clock."""

@@ -1,0 +1,1 @@
+"""The engine's own: metrics, log, traces, and who watches what."""

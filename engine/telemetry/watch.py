@@ -1,0 +1,146 @@
+"""What the flow tells of itself, batch by batch: how long its stages took, what it read, its snapshots.
+
+Steps and sink call a `Watch`; the one of a backtest ignores them. Times are of `time.perf_counter_ns`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from engine.columns.measure import Measured
+from engine.spool.arrivals import Arrivals
+from engine.telemetry import tracing
+from engine.telemetry._batch_trace import STAGES, BatchTrace, Stage
+from engine.telemetry.log import log
+from engine.telemetry.metrics import EngineMetrics
+from slo.decision import Decision
+
+# The flow stands still while it pickles; pages wait for so long.
+SLOW_SNAPSHOT_SECONDS = 1.0
+
+
+class Watch:
+    """Ignores what it is told: for flows that nobody watches."""
+
+    def arrived(self, arrivals: Arrivals, began: int) -> None:
+        """A batch is about to be measured."""
+
+    def measured(self, found: Measured) -> None:
+        """What it held."""
+
+    def spent(self, stage: Stage, clock: float, began: int) -> None:
+        """A stage has worked since, on what came up to a clock (Unix seconds)."""
+
+    def saved(self, step: str, owner: int, began: int, size: int) -> None:
+        """A step pickled, since then, so many bytes; `owner` is the same for each of its snapshots."""
+
+    def published(self, decisions: Sequence[Decision], began: int) -> None:
+        """These decisions were published since."""
+
+
+class LiveWatch(Watch):
+    """Keeps metrics, makes spans, and says where snapshots have become slow.
+
+    Args:
+        metrics: the engine's own.
+        now: Unix seconds by the clock that stamps what is received.
+    """
+
+    def __init__(self, metrics: EngineMetrics, now: Callable[[], float] = time.time) -> None:
+        self._metrics = metrics
+        self._now = now
+        self._seconds = {stage: metrics.flow_seconds.labels(stage) for stage in STAGES}
+        self._batch = BatchTrace(now)
+        self._lock = threading.Lock()
+        self._snapshot = _Snapshot()
+        self._slow = False
+
+    def arrived(self, arrivals: Arrivals, began: int) -> None:
+        """See `Watch`."""
+        self._batch.arrived(arrivals, began)
+
+    def measured(self, found: Measured) -> None:
+        """See `Watch`."""
+        for signal, count in (("traces", found.spans), ("metrics", found.points)):
+            if count:
+                self._metrics.measured_items.labels(signal).inc(count)
+        if found.skewed:
+            self._metrics.skewed_events.inc(found.skewed)
+        for (signal, age), count in found.late.items():
+            self._metrics.late_events.labels(signal, age).inc(count)
+        self._batch.measured(found)
+
+    def spent(self, stage: Stage, clock: float, began: int) -> None:
+        """See `Watch`."""
+        ended = time.perf_counter_ns()
+        self._seconds[stage].inc((ended - began) / 1e9)
+        self._batch.spent(stage, clock, began, ended)
+
+    def saved(self, step: str, owner: int, began: int, size: int) -> None:
+        """See `Watch`; a step that saves once more begins the next snapshot."""
+        ended = time.perf_counter_ns()
+        self._metrics.snapshot_step_bytes.labels(step).inc(size)
+        self._metrics.snapshot_timestamp.set(time.time())
+        with self._lock:
+            whole = None
+            if owner in self._snapshot.owners:
+                whole, self._snapshot = self._snapshot, _Snapshot()
+            self._snapshot.add(owner, began, ended, size)
+        if whole is not None:
+            self._tell(whole)
+
+    def published(self, decisions: Sequence[Decision], began: int) -> None:
+        """See `Watch`."""
+        now = self._now()
+        clocks = {d.clock for d in decisions if d.live}
+        # A decision at the very time of the newest arrival was caused by it; else by the clock.
+        for received in {d.clock for d in decisions if d.live and d.clock == d.watermark}:
+            self._metrics.decision_seconds.observe(max(0.0, now - received))
+        newest = max((d.clock for d in decisions), default=0.0)
+        self.spent("publish", newest, began)
+        if clocks:
+            self._batch.published(max(clocks))
+
+    def _tell(self, whole: "_Snapshot") -> None:
+        seconds = whole.busy / 1e9
+        self._metrics.snapshot_seconds.observe(seconds)
+        self._metrics.snapshot_bytes.set(whole.size)
+        offset = time.time_ns() - time.perf_counter_ns()
+        tracing.record(
+            "snapshot",
+            whole.began + offset,
+            whole.ended + offset,
+            bytes=whole.size,
+            parts=len(whole.owners),
+            busy_seconds=seconds,
+        )
+        slow = seconds > (SLOW_SNAPSHOT_SECONDS / 2 if self._slow else SLOW_SNAPSHOT_SECONDS)
+        if slow and not self._slow:
+            log.warning(
+                "snapshots are slow, and the flow stands still for them; fewer series or a longer "
+                "--snapshot-interval help",
+                seconds=round(seconds, 2),
+                bytes=whole.size,
+            )
+        elif self._slow and not slow:
+            log.info("snapshots are quick again", seconds=round(seconds, 2))
+        self._slow = slow
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    """The steps that have pickled for one epoch."""
+
+    owners: set[int] = field(default_factory=set)
+    began: int = 0
+    ended: int = 0
+    busy: int = 0
+    size: int = 0
+
+    def add(self, owner: int, began: int, ended: int, size: int) -> None:
+        self.began = self.began or began
+        self.owners.add(owner)
+        self.ended = ended
+        self.busy += ended - began
+        self.size += size
