@@ -50,5 +50,6 @@ rm -rf .venv-uv
 
 echo "burnline: installing into .venv with $(.venv/bin/python --version), from requirements.lock" >&2
 .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+# The build warns of folders with the name of the package, which an editable install is all about.
+PYTHONWARNINGS=ignore .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 printf '%s\n' "$wanted" >"$stamp"
