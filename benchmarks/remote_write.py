@@ -36,7 +36,7 @@ class _Board(Board):
 def main() -> None:
     """Print medians."""
     plan = Plan(load({"bench.yaml": SLOS}).objectives)
-    board, exposition = _Board(plan), Exposition(plan.by_id)
+    board, exposition = _Board(plan), Exposition()
     recorder = Recorder(
         board, exposition, EngineMetrics().registry, {"job": "burnline", "instance": "bench"}
     )

@@ -72,10 +72,6 @@ def _spans(number: int) -> list[ReadableSpan]:
     not disk.possible(), reason="needs root and the tools to make, mount and protect a disk"
 )
 @pytest.mark.parametrize(("where", "fault"), [("data", "full"), ("recovery", "read-only")])
-@pytest.mark.xfail(
-    strict=False,
-    reason="waits for branch reload: the flow ends when the recovery store can't be written",
-)
 def test_a_failing_disk_is_waited_out_and_nothing_acknowledged_is_lost(tmp_path, where, fault):
     report = disk.run(tmp_path, fault, where, seconds=5.0)
     assert not report.faults, report.text()

@@ -139,7 +139,7 @@ def _page(am: str, slo: str) -> dict | None:
     found = [
         alert
         for alert in alerts(am)
-        if alert["labels"]["sloth_slo"] == slo and alert["labels"]["severity"] == "page"
+        if alert["labels"].get("sloth_slo") == slo and alert["labels"]["severity"] == "page"
     ]
     return found[0] if found else None
 

@@ -20,10 +20,11 @@ from engine.receivers.ingest import _checked
 from engine.sinks._outbox import payload
 from engine.sinks.board import Snapshot
 from engine.sinks.exposition import Exposition
+from engine.sinks.shown import Shown, labels_of
 from engine.spool.arrivals import Arrivals
 from engine.spool.spool import Signal
 from slo import load
-from slo.decision import Decision
+from slo.decision import Alert, Decision
 from slo.plan import Plan
 from slo.rendering import group_labels
 from tests.dataflows.recorded import SLOS
@@ -45,7 +46,7 @@ class _Engine:
         self.measurer = Measurer(PLAN.objectives, PLAN.shards, PLAN.skew, _refused)
         self.shards = {str(n): Shard(PLAN) for n in range(PLAN.shards)}
         self.decisions: dict[str, Decision] = {}
-        self.exposition = Exposition(PLAN.by_id)
+        self.exposition = Exposition()
         self.fed = 0
 
     def feed(self, signal: Signal, body: bytes) -> None:
@@ -62,7 +63,7 @@ class _Engine:
             self._show()
 
     def _tell(self, alert) -> None:
-        posted = orjson.loads(orjson.dumps(payload(alert, PLAN.by_id, self.clock, "")))
+        posted = orjson.loads(orjson.dumps(payload(_shown(alert), self.clock, "")))
         for name, value in (*posted["labels"].items(), *posted["annotations"].items()):
             if not _NAME.fullmatch(name) or not isinstance(value, str):
                 raise AssertionError(f"a label {name!r}")
@@ -71,7 +72,7 @@ class _Engine:
 
     def _show(self) -> None:
         decisions = tuple(self.decisions.values())
-        alerts = [alert for decision in decisions for alert in decision.alerts]
+        alerts = [_shown(alert) for decision in decisions for alert in decision.alerts]
         expected = {
             tuple(sorted(group_labels(PLAN.by_id[key.objective], key.group).items()))
             for decision in decisions
@@ -79,7 +80,7 @@ class _Engine:
             if key.group
         }
         for openmetrics, parse in ((False, parse_plain), (True, parse_openmetrics)):
-            snapshot = Snapshot(decisions, settled=True)
+            snapshot = Snapshot(decisions, settled=True, objectives=OBJECTIVES)
             text = self.exposition.render(snapshot, alerts, openmetrics=openmetrics).decode()
             end = "# EOF\n" if openmetrics else ""
             families = list(parse(text + end))
@@ -95,6 +96,13 @@ class _Engine:
                     raise AssertionError("a long value is shown")
 
 
+def _shown(alert: Alert) -> Shown:
+    objective = PLAN.by_id[alert.series.objective]
+    return Shown(alert, objective, labels_of(alert, objective))
+
+
+# One object: another one would be another set of objectives.
+OBJECTIVES = PLAN.by_id
 _GROUPS = {name for o in PLAN.objectives for name in o.group_labels}
 _ENGINE: list[_Engine] = []
 
