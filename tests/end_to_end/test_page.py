@@ -44,8 +44,8 @@ def _incident(now: float) -> list[Call]:
         Call(now - 3000 + n, model="gpt-4o" if n % 3 else "o3", tenant="acme" if n % 4 else "zen")
         for n in range(0, 2500, 2)
     ]
-    calls += [Call(now - 285, model="o3", tenant="acme", failed=True) for _ in range(60)]
-    calls += [Call(now - 285, model="gpt-4o", tenant="zen") for _ in range(40)]
+    calls += [Call(now - 260, model="o3", tenant="acme", failed=True) for _ in range(60)]
+    calls += [Call(now - 260, model="gpt-4o", tenant="zen") for _ in range(40)]
     return calls
 
 
@@ -92,7 +92,7 @@ def _follow(engine: Engine, am: str, prom: str) -> None:
         send(engine, [Call(time.time())])
         return not _pages(am)
 
-    eventually(gone, 60)
+    eventually(gone, 90)
     assert _resolved(am) > 0
     assert eventually(lambda: not query(prom, 'ALERTS{severity="page"}'), 10)
 

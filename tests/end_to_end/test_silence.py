@@ -59,12 +59,12 @@ def test_alerts_freeze_while_a_source_is_silent(tmp_path):
 def _follow(engine: Engine, am: str) -> None:
     now = time.time()
     # The bucket with the good events leaves the hour at this edge; then what is left burns.
-    edge = (now + 15) // HOUR_BUCKET * HOUR_BUCKET + HOUR_BUCKET
+    edge = (now + 30) // HOUR_BUCKET * HOUR_BUCKET + HOUR_BUCKET
     calls = [Call(edge - 3600 - 10, model="ageing")] * 1500
     calls += [Call(now - 60, model="ageing", failed=True)] * 15
-    # These leave the 5 minutes in 15 s.
-    calls += [Call(now - 285, model="burning", failed=True)] * 60
-    calls += [Call(now - 285, model="burning")] * 40
+    # These leave the 5 minutes in 30 s.
+    calls += [Call(now - 270, model="burning", failed=True)] * 60
+    calls += [Call(now - 270, model="burning")] * 40
     send(engine, calls)
     (page,) = eventually(lambda: _pages(am, "burning"))
     (watchdog,) = eventually(lambda: _listed(am, "Watchdog"))
@@ -73,7 +73,7 @@ def _follow(engine: Engine, am: str) -> None:
     # A restart changes nothing of it.
     engine.stop(signal.SIGKILL)
     engine.start()
-    until = max(edge, now + 20) + 4
+    until = max(edge, now + 35) + 4
     while time.time() < until:
         (still,) = _pages(am, "burning")
         assert still["startsAt"] == page["startsAt"]
