@@ -129,12 +129,14 @@ class Sender:
             for outcome in ("ok", "refused", "failed"):
                 metrics.sends.labels(replica.name, outcome)
         self._ended: list[Shown] = []
+        # What ended before a restart: nobody knows who was told of its beginning.
+        self._before: dict[Labels, Shown] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        """Begin to send; alerts of the time before a restart first."""
+        """Begin to send; alerts of the time before a restart first, and what ended just before it."""
         if not self.replicas:
             return
         loop = asyncio.get_running_loop()
@@ -142,6 +144,9 @@ class Sender:
         self._unsubscribe = self.board.subscribe(
             lambda change: _hand_over(loop, self._changed, change)
         )
+        before = self.board.ended_lately()
+        self._before = {shown.labels: shown for shown in before}
+        self._ended.extend(before)
         self._refresh()
         self._tasks = [asyncio.create_task(self._keep(replica)) for replica in self.replicas]
         if self.watchdog is not None:
@@ -238,7 +243,8 @@ class Sender:
         )
         if status == HTTPStatus.OK:
             self._count(replica, "ok")
-            for key in replica.progress.missed(batch):
+            since = [(k, item) for k, item in batch if self._before.get(k) is not item.shown]
+            for key in replica.progress.missed(since):
                 self.metrics.missed_alerts.labels(replica.name).inc()
                 log.warning(
                     "an alert came and went while Alertmanager took none; it tells nobody",

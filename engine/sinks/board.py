@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.sinks.book import Entry, read_book, write_book
+from engine.sinks._outbox import EXPIRY_SECONDS
+from engine.sinks.book import Entry, read_book, read_ended, write_book
 from engine.sinks.shown import Labels, Shown, labels_of
 from engine.telemetry.log import log
 from slo.decision import Alert, Decision
@@ -145,6 +146,13 @@ class Board:
             if objective is not None:
                 fresh = _Firing(objective, labels_of(alert, objective))
                 self._firing.setdefault(identity(alert), fresh).alerts[shard] = alert
+        # What ended a while ago, as it may not have been told before a restart.
+        self._over: dict[Labels, Shown] = {}
+        for _, alert in read_ended(book) if book else ():
+            objective = self.objectives.get(alert.series.objective)
+            if objective is not None:
+                over = Shown(alert, objective, labels_of(alert, objective))
+                self._over[over.labels] = over
 
     def reload(self, objectives: Sequence[Objective]) -> None:
         """Take decisions about other objectives from now on; none about the old may follow.
@@ -176,6 +184,7 @@ class Board:
             if now - self._heard_since > CARRIED_SECONDS:
                 change = _joined(change, self._drop_unheard(decision.clock))
             if change.fired or change.ended or self._book_is_due(now):
+                self._remember(change)
                 self._keep(now)
             listeners = list(self._listeners)
         if change.fired or change.ended:
@@ -197,6 +206,11 @@ class Board:
         """Every alert that fires, those of the time before a restart among them."""
         with self._lock:
             return tuple(firing.shown() for firing in self._firing.values())
+
+    def ended_lately(self) -> tuple[Shown, ...]:
+        """What ended in the last minutes, before a restart or since."""
+        with self._lock:
+            return tuple(self._over.values())
 
     def live_age(self) -> float | None:
         """Seconds since the last live decision; None before the first."""
@@ -290,12 +304,22 @@ class Board:
     def _book_is_due(self, now: float) -> bool:
         return self._book_failed is not None and now - self._book_failed >= BOOK_RETRY_SECONDS
 
+    def _remember(self, change: Change) -> None:
+        """Keep what has ended until it is over for every Alertmanager, told or not."""
+        self._over |= {shown.labels: shown for shown in change.ended}
+        expired = self._wall() - EXPIRY_SECONDS
+        for labels, shown in list(self._over.items()):
+            if (shown.alert.ends_at or 0.0) < expired:
+                del self._over[labels]
+        for shown in change.fired:
+            self._over.pop(shown.labels, None)
+
     def _keep(self, now: float) -> None:
         if self.book is None:
             return
         entries = [Entry(s, a) for f in self._firing.values() for s, a in f.alerts.items()]
         try:
-            write_book(self.book, entries)
+            write_book(self.book, entries, [Entry("", s.alert) for s in self._over.values()])
         except OSError as error:
             # A page that starts anew after a restart is better than a page that never comes.
             self.on_book_failure()

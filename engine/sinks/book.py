@@ -1,4 +1,7 @@
-"""The book of firing alerts: a small file, so that an alert keeps its start through any restart."""
+"""The book of firing alerts: a small file, so that an alert keeps its start through any restart.
+
+It holds those that ended a moment ago, too: whoever is killed before the end was sent tells it afterwards.
+"""
 
 import os
 from collections.abc import Iterable
@@ -25,8 +28,17 @@ def read_book(path: Path) -> list[Entry]:
 
     A book that can't be read is set aside as `NAME.unreadable`: paging goes on without it.
     """
+    return _read(path, "alerts")
+
+
+def read_ended(path: Path) -> list[Entry]:
+    """Those of a book that had ended a while before; as `read_book`."""
+    return _read(path, "ended")
+
+
+def _read(path: Path, section: str) -> list[Entry]:
     try:
-        return _entries(orjson.loads(path.read_bytes()))
+        return _entries(orjson.loads(path.read_bytes()), section)
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
@@ -38,16 +50,16 @@ def read_book(path: Path) -> list[Entry]:
         return []
 
 
-def write_book(path: Path, entries: Iterable[Entry]) -> None:
+def write_book(path: Path, entries: Iterable[Entry], ended: Iterable[Entry] = ()) -> None:
     """Replace a book by another, whole or not at all.
 
     Raises:
         OSError: it could not be written; the old one is still there.
     """
-    alerts = [{"shard": entry.shard, "alert": entry.alert} for entry in entries]
+    book = {"version": _VERSION, "alerts": _plain(entries), "ended": _plain(ended)}
     # Dataclasses are objects to orjson, at a tenth of the price of dictionaries made of them, but named
     # tuples are no tuples.
-    text = orjson.dumps({"version": _VERSION, "alerts": alerts}, default=list)
+    text = orjson.dumps(book, default=list)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     with fresh.open("wb") as file:
@@ -62,10 +74,14 @@ def write_book(path: Path, entries: Iterable[Entry]) -> None:
         os.close(directory)
 
 
-def _entries(data: dict[str, Any]) -> list[Entry]:
+def _plain(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    return [{"shard": entry.shard, "alert": entry.alert} for entry in entries]
+
+
+def _entries(data: dict[str, Any], section: str) -> list[Entry]:
     if data["version"] != _VERSION:
         raise ValueError(f"version {data['version']} is not {_VERSION}")
-    return [Entry(entry["shard"], _alert(entry["alert"])) for entry in data["alerts"]]
+    return [Entry(entry["shard"], _alert(entry["alert"])) for entry in data.get(section, ())]
 
 
 def _alert(data: dict[str, Any]) -> Alert:

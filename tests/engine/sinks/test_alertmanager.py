@@ -23,6 +23,7 @@ from engine.sinks.book import read_book
 from engine.telemetry.log import configure
 from engine.telemetry.metrics import EngineMetrics
 from slo.decision import Alert, SeriesKey, Silence
+from slo.model import Objective
 from slo.rendering import alert_labels, group_label_names, render
 from tests.engine.sinks.boards import NOW, alert, decision, grouped, objective, shown
 from tests.servers import alertmanager, alerts, eventually, free_port
@@ -179,6 +180,34 @@ def test_a_restart_keeps_the_start_of_what_still_fires(tmp_path: Path) -> None:
     [over] = [shown.alert for change in changes for shown in change.ended]
     assert (over.series, over.starts_at, over.ends_at) == (G_KEY, NOW, NOW + 101)
     assert [entry.alert.series for entry in read_book(book)] == [S_KEY]
+
+
+def test_what_ended_just_before_a_restart_is_known_after_it(tmp_path: Path) -> None:
+    """Who was killed before the end was sent must send it then; else it fires on until it expires."""
+    book = tmp_path / "alerts.json"
+    now = [NOW]
+
+    def board(*objectives: Objective) -> Board:
+        return Board(objectives, book, wall=lambda: now[0])
+
+    before = board(SINGLE, GROUPED)
+    before.publish(decision(rows(S_KEY), shard="1", alerts=[alert(S_KEY)]))
+    before.publish(decision(rows(G_KEY), shard="2", alerts=[alert(G_KEY)]))
+    now[0] = NOW + 6
+    before.publish(decision(rows(S_KEY), shard="1", clock=NOW + 5))
+    before.publish(decision(rows(G_KEY), shard="2", clock=NOW + 6))
+    again = alert(G_KEY, starts_at=NOW + 6)
+    before.publish(decision(rows(G_KEY), shard="2", alerts=[again], clock=NOW + 6))
+    after = board(SINGLE, GROUPED)
+    [over] = [shown.alert for shown in after.ended_lately()]
+    assert (over.series, over.starts_at, over.ends_at) == (S_KEY, NOW, NOW + 5)
+    assert [a.series for a in _alerts(after)] == [G_KEY]
+    # Once it has expired in every Alertmanager it is forgotten.
+    now[0] = NOW + 6 + _outbox.EXPIRY_SECONDS
+    after.publish(decision(rows(G_KEY), shard="2", clock=now[0]))
+    assert [shown.alert.series for shown in after.ended_lately()] == [G_KEY]
+    assert [shown.alert.ends_at for shown in board(GROUPED).ended_lately()] == [now[0]]
+    assert board(SINGLE).ended_lately() == ()
 
 
 def test_an_alert_of_a_shard_that_never_comes_back_is_ended(tmp_path: Path) -> None:
@@ -673,6 +702,32 @@ def test_a_restart_neither_resolves_nor_doubles(tmp_path: Path) -> None:
             assert datetime.fromisoformat(still["startsAt"]).timestamp() == pytest.approx(
                 began, abs=1e-3
             )
+
+
+@pytest.mark.servers
+@pytest.mark.usefixtures("shortened")
+def test_an_end_that_a_kill_kept_from_being_sent_is_sent_after_the_restart(tmp_path: Path) -> None:
+    book = tmp_path / "alerts.json"
+    began = time.time() - 30
+    with alertmanager(tmp_path) as url:
+        board = Board([SINGLE], book)
+        running = serve(board, url)
+        next(running)
+        board.publish(decision(rows(S_KEY), alerts=[alert(S_KEY, starts_at=began)]))
+        eventually(lambda: listed(url, "availability"))
+        list(running)
+        # Killed between the book and the request.
+        board.publish(decision(rows(S_KEY), clock=time.time()))
+        assert listed(url, "availability")
+        running = serve(Board([SINGLE], book), url)
+        service = next(running)
+        eventually(lambda: not listed(url, "availability"))
+        # Its beginning had been told, as far as anybody knows.
+        missed = service.config.metrics.registry.get_sample_value(
+            "burnline_alertmanager_missed_alerts_total", {"replica": url}
+        )
+        assert not missed
+        list(running)
 
 
 def test_identity_is_labels_in_short() -> None:
