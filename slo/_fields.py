@@ -28,6 +28,7 @@ LONGEST_SLICE = 3600
 # Shorter ones would be told of every deployment; and time counts as listened to up to a minute's gap.
 SHORTEST_ABSENCE, LONGEST_ABSENCE = 60, 30 * 86400
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_ZONE = r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,3}"
 _LABEL = r"[a-zA-Z_][a-zA-Z0-9_]*"
 RESERVED_LABELS = frozenset({"severity", "consumed"})
 
@@ -204,6 +205,9 @@ def _absent_seconds(value: object) -> int:
 def _time_zone(value: object) -> str:
     name = text(value, "Europe/Berlin")
     try:
+        # Looked for in packages, too, one below the other: a name of a thousand parts is too deep.
+        if not re.fullmatch(_ZONE, name):
+            raise ValueError(name)
         ZoneInfo(name)
     except (KeyError, OSError, ValueError):
         near = get_close_matches(name, _zones(), 1)

@@ -80,6 +80,8 @@ USUAL = {"service": "s", "name": "n", "objective": "99", "window": "30d", "total
         {"window": "{calendar: day, time_zone: /etc/passwd}"},
         {"window": '{calendar: day, time_zone: "Europe/Berlin\\0"}'},
         {"window": "{calendar: day, time_zone: Europe}"},
+        {"window": "{calendar: day, time_zone: " + "a/" * 500 + "b}"},
+        {"window": "{calendar: day, time_zone: " + "." * 1000 + "}"},
         {"window": "{calendar: day, time_zone: " + "x" * 100_000 + "}"},
         {"total": '{ name =~ "(a{1000}){1000}" }'},
         {"total": '{ name =~ "' + "(" * 3000 + '" }'},
