@@ -204,16 +204,20 @@ def _absent_seconds(value: object) -> int:
 
 def _time_zone(value: object) -> str:
     name = text(value, "Europe/Berlin")
+    # Zones are looked for in packages, too, one below the other: a name of a thousand parts is too deep.
+    if re.fullmatch(_ZONE, name) and _is_zone(name):
+        return name
+    near = get_close_matches(name[:100], _zones(), 1)
+    mend = f"did you mean {near[0]}?" if near else "write an IANA name such as Europe/Berlin"
+    raise Wrong(f"{shown(name)} is no time zone", mend)
+
+
+def _is_zone(name: str) -> bool:
     try:
-        # Looked for in packages, too, one below the other: a name of a thousand parts is too deep.
-        if not re.fullmatch(_ZONE, name):
-            raise ValueError(name)
         ZoneInfo(name)
     except (KeyError, OSError, ValueError):
-        near = get_close_matches(name, _zones(), 1)
-        mend = f"did you mean {near[0]}?" if near else "write an IANA name such as Europe/Berlin"
-        raise Wrong(f"{shown(name)} is no time zone", mend) from None
-    return name
+        return False
+    return True
 
 
 @cache
