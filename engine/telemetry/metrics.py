@@ -453,6 +453,8 @@ class EngineMetrics:
             self.measured_items.labels(signal_)
         for reason in ("future", "no_end_time"):
             self.apart.labels(reason)
+        for cause in ("reload", "disk"):
+            self.flow_restarts.labels(cause)
         for outcome in ("sent", "lost"):
             self.trace_spans.labels(outcome)
         self.build_info = self._gauge(
