@@ -1,6 +1,6 @@
 """The dataflow: from payloads to decisions, as a list of named steps.
 
-    arrivals -> measure -> intake -> window_30s -> window_2m -> window_15m -> window_2h
+    arrivals -> measure -> intake -> window_30s -> window_1m30s -> window_15m -> window_2h
                               |          |            |            |             |
                               +----------+------------+------------+-------------+-> decide -> publish
 

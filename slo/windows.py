@@ -20,14 +20,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-GRANULARITIES = (5, 30, 120, 900, 7200)
+# Each divides the next: a bucket that straddles an edge above would be counted on the wrong side of it.
+GRANULARITIES = (5, 30, 90, 900, 7200)
 BUCKETS_PER_WINDOW = 60
 SHORTEST_WINDOW = GRANULARITIES[0] * BUCKETS_PER_WINDOW
 # Windows end at a bucket's edge. Where buckets are short (30 s and less) the oldest, partial one is left
 # out, so that an alert ends no later than it must; where they are long it is kept, so that no alert
 # fires only because a quarter of an hour of good events has just dropped out.
-_WHOLE_FROM = 120
-# A bucket of 2 min or less nearly always holds under 2^31 events: up to 17 million a second and series.
+_WHOLE_FROM = 90
+# A bucket of 90 s or less nearly always holds under 2^31 events: up to 23 million a second and series.
 _WIDE_FROM = 900
 _MOST_NARROW = 2**31 - 1
 

@@ -60,7 +60,7 @@ def _follow(engine: Engine, am: str) -> None:
     now = time.time()
     # The bucket with the good events leaves the hour at this edge; then what is left burns.
     edge = (now + 30) // HOUR_BUCKET * HOUR_BUCKET + HOUR_BUCKET
-    calls = [Call(edge - 3600 - 10, model="ageing")] * 1500
+    calls = [Call(edge - 3600 + 10, model="ageing")] * 1500
     calls += [Call(now - 60, model="ageing", failed=True)] * 15
     # These leave the 5 minutes in 30 s.
     calls += [Call(now - 270, model="burning", failed=True)] * 60

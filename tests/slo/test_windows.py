@@ -1,10 +1,11 @@
 """Windows against a brute-force list of events: exact integers, any order."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dataflows.steps import CoarseStep, DecideStep, IntakeStep
@@ -72,6 +73,8 @@ def _expected(history, clock, row, window):
 
 @settings(max_examples=150, deadline=None)
 @given(histories)
+# Just behind an edge of the fourth level, inside a bucket of the third.
+@example([(126, [(0, 0, 0, 1)]), (1, []), (86370, [])])
 def test_windows_equal_the_list_of_events(history):
     decisions = Shard(PLAN).run(_deposits(history))
     assert len(decisions) == len(history)
@@ -126,6 +129,11 @@ def test_snapshot_and_restore_change_nothing(history, data):
         np.testing.assert_array_equal(left.bad, right.bad)
         np.testing.assert_array_equal(left.total, right.total)
         np.testing.assert_array_equal(left.period, right.period)
+
+
+def test_each_granularity_divides_the_next():
+    pairs = itertools.pairwise(GRANULARITIES)
+    assert all(coarse % fine == 0 for fine, coarse in pairs)
 
 
 def test_a_level_fitted_to_other_windows_keeps_its_history():
