@@ -138,6 +138,7 @@ class Service:
         self._grpc: grpc.aio.Server | None = None
         self._runners: list[web.AppRunner] = []
         self._stopping = False
+        self._ingest: Ingest | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
 
     @staticmethod
@@ -232,6 +233,7 @@ class Service:
             self.limits,
             self._redactor(spool),
         )
+        self._ingest = ingest
         if config.otlp_grpc is not None:
             host, port = _split("--otlp-grpc", config.otlp_grpc)
             self._warn_if_open("--otlp-grpc", config.otlp_grpc)
@@ -298,6 +300,8 @@ class Service:
         self.addresses[name] = _joined(host, runner.addresses[0][1])
 
     async def _close(self) -> None:
+        if self._ingest is not None:
+            self._ingest.stopping = True
         if self._grpc is not None:
             await self._grpc.stop(STOP_SECONDS / 2)
         for runner in self._runners:

@@ -62,6 +62,7 @@ class Ingest:
 
     Attributes:
         memory: of the payloads that are being accepted.
+        stopping: nothing is read any more of what comes.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Ingest:
         self.limits = limits or Limits()
         self.memory = Memory(max_in_flight, self.limits)
         self.redactor = redactor
+        self.stopping = False
         # A series that only appears with its first event hides that event from `increase`.
         for labels in product(get_args(Signal), get_args(Protocol), get_args(Reason)):
             metrics.refused_payloads.labels(*labels)

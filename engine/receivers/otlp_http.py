@@ -82,6 +82,9 @@ async def _handle(ingest: Ingest, request: web.Request) -> web.Response:
                 raise ingest.refused(signal, "http", refusal) from None
             accepted = await ingest.accept(signal, "http", body, json=json, headers=request.headers)
     except Refusal as refusal:
+        if refusal.reason == "slow" and ingest.stopping and request.transport is not None:
+            # It was us who read no further. Without an answer the sender tries again.
+            request.transport.abort()
         headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
         return _error(request, _STATUS[refusal.reason], str(refusal), headers)
     return _message(request, 200, answer(signal, accepted))
