@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine.columns import _grouping, content, spans
 from engine.columns._grouping import count, group_rows
 from engine.columns._places import Places
-from engine.columns.points import PointReader
+from engine.columns.points import LONGEST_VALUE, PointReader
 from engine.columns.spans import Reader, Refused
 from engine.spool.arrivals import Arrivals
 from slo.admitted import Admitted
@@ -35,8 +35,6 @@ BUCKET = GRANULARITIES[0]
 DENSE_CELLS = 400_000
 # An exponential histogram hardly ever has an edge at the bound; one this near it is not worth a word.
 NEAR_EDGE = 0.95
-# Characters of a group's or slice's value that are kept: they stand in every label and snapshot.
-LONGEST_VALUE = 256
 LATEST_NS = 2**64 - 1
 # How long after its bucket had closed an event came: seconds at most, and the classes' names.
 AGES = (30, 300, 3600, 86400)

@@ -38,7 +38,7 @@ AnyPoint = NumberDataPoint | values.HistogramPoint | SummaryDataPoint
 _CACHED = 65_536
 _LONGEST_CACHED = 4_096
 _CACHED_BYTES = 64 << 20
-# As of spans (`engine.columns.measure`): what is longer is cut, as it stands in every label and snapshot.
+# Characters of a value of a group or slice that are kept, of spans too: it stands in labels and snapshots.
 LONGEST_VALUE = 256
 # OpenTelemetry allows 255 characters in a name and 63 in a unit.
 _LONGEST_NAME = 1_024
