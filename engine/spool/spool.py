@@ -228,6 +228,10 @@ class Spool:
         """How many payloads after an id were found missing when the spool was opened."""
         return missing_after(self._missing, id_)
 
+    def forget_missing(self) -> None:
+        """They are told: a flow that is built anew must not count them again."""
+        self._missing = ()
+
     def close(self) -> None:
         """Store what waits, then close; later appends raise `SpoolUnavailable`."""
         with self._lock:

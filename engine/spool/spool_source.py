@@ -135,6 +135,7 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
                 payloads=missing,
             )
             lost(missing)
+        self.spool.forget_missing()
 
     def read_all_for(self, seconds: float) -> bool:
         """Whether there has been nothing to read for so long; asked from other threads."""

@@ -76,7 +76,8 @@ def test_lost_is_what_was_acknowledged_and_not_yet_counted(tmp_path: Path) -> No
     lost: list[int] = []
     SpoolPartition(spool, _going_on, Position(after=5, spool=spool.identity), lost.append)
     SpoolPartition(spool, _going_on, Position(after=8, spool=spool.identity), lost.append)
-    assert lost == [3]
+    SpoolPartition(spool, _going_on, Position(after=5, spool=spool.identity), lost.append)
+    assert lost == [3], "once, though the flow is built anew from an older snapshot"
     spool.close()
 
 
