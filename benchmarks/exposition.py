@@ -64,7 +64,7 @@ def snapshot(plan: Plan) -> Snapshot:
         frozen=np.zeros(len(keys), bool),
         alerts=(),
         ended=(),
-        watermark=1.8e9,
+        watermarks=(1.8e9, 0.0),
     )
     return Snapshot((decision,), settled=True, objectives=plan.by_id)
 

@@ -160,7 +160,6 @@ class Decider:
             frozen=frozen,
             alerts=alerts + absent,
             ended=ended + heard,
-            watermark=max(head.watermarks),
             too_late=head.too_late,
             watermarks=head.watermarks,
             points=head.points,

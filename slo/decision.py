@@ -120,7 +120,6 @@ class Decision:
         frozen: `bool[series]`, the source has gone silent: the series' alerts neither fire nor end.
         alerts: every alert that fires now.
         ended: alerts that this decision ended.
-        watermark: Unix seconds of the newest arrival, 0 before the first.
         too_late: events that came so far and were older than every window.
         watermarks: Unix seconds of the newest arrival of (traces, metrics), 0 before the first.
         points: what happened to metric points so far, see `slo.increments.Increments.counts`.
@@ -139,11 +138,15 @@ class Decision:
     frozen: NDArray[np.bool_]
     alerts: tuple[Alert, ...]
     ended: tuple[Alert, ...]
-    watermark: float
     too_late: int = 0
     watermarks: tuple[float, float] = (0.0, 0.0)
     points: Mapping[str, int] = field(default_factory=dict)
     streams: int = 0
+
+    @property
+    def watermark(self) -> float:
+        """Unix seconds of the newest arrival of either, 0 before the first."""
+        return max(self.watermarks)
 
 
 def budget_remaining(target: Fraction, bad: int, total: int) -> float:

@@ -33,7 +33,6 @@ def _decision(*alerts):
         frozen=none.astype(bool),
         alerts=alerts,
         ended=(),
-        watermark=0.0,
     )
 
 

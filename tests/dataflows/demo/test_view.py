@@ -49,7 +49,7 @@ def _decision(rows, alerts=(), *, frozen=False):
         frozen=np.full(len(rows), frozen),
         alerts=tuple(alerts),
         ended=(),
-        watermark=NOW,
+        watermarks=(NOW, 0.0),
     )
 
 

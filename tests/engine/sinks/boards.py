@@ -62,7 +62,7 @@ def decision(
         frozen=np.zeros(len(rows), np.bool_),
         alerts=tuple(alerts),
         ended=tuple(ended),
-        watermark=clock,
+        watermarks=(clock, 0.0),
     )
 
 

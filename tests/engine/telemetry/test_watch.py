@@ -38,7 +38,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def _decision(clock: float, watermark: float | None = None, **changes: object) -> Decision:
     found = decision({}, clock=clock, **changes)
-    return replace(found, watermark=clock if watermark is None else watermark)
+    return replace(found, watermarks=(0.0, clock if watermark is None else watermark))
 
 
 def _value(metrics: EngineMetrics, name: str, **labels: str) -> float | None:
