@@ -79,7 +79,7 @@ def disk(at: Path, size: int) -> Iterator[Path]:
     at.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(suffix=".ext4") as image:
         image.truncate(size)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", image.name], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", image.name], check=True)
         subprocess.run(["mount", "-o", "loop", image.name, at], check=True)
         (at / "lost+found").rmdir()
         try:
@@ -128,7 +128,9 @@ def _play(engine: Engine, report: Report, failing: Path) -> None:
     stream.finish(6.0)
     player.join()
     if process.poll() is not None:
-        report.faults.append(f"the engine ended: {engine.log.read_text()[-300:]}")
+        report.faults.append(
+            f"the engine ended with {process.returncode}: {engine.log.read_text()[-3000:]}"
+        )
         sender.pause()
         on_disk = bodies(engine.data)
         sender.resume(lambda payload: payload.body in on_disk)
