@@ -1,0 +1,10 @@
+"""Online anomaly detection: one pass, no training, no labels, one default for every series.
+
+Pure: no I/O, no flow. A detector says of each reading how strange it is, by a probability that is
+calibrated on the series' own past; `false_alarms` is the budget that alarms are held to.
+"""
+
+from detectors.bank import Bank
+from detectors.verdict import Verdict, Verdicts
+
+__all__ = ["Bank", "Verdict", "Verdicts"]
