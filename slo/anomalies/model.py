@@ -90,6 +90,10 @@ class Monitor:
         measured = repr((self.spans, self.features, self.by, self.every))
         return hashlib.blake2b(measured.encode(), digest_size=4).hexdigest()
 
+    def measures(self, generation: str) -> bool:
+        """Whether an entity of a generation (empty for any) is one of what it measures now."""
+        return generation in ("", self.generation)
+
     @property
     def signal(self) -> Signal:
         """The kind of telemetry that it reads."""

@@ -1,0 +1,31 @@
+"""The detectors that a monitor can have beside the default one, a series or an entity at a time."""
+
+from typing import Protocol
+
+from detectors import Verdict
+from slo.anomalies.model import Monitor
+
+
+class Named(Protocol):
+    """A detector that was named in the file, with its calibration."""
+
+    def observe(self, at: float, features: dict[str, float]) -> Verdict:
+        """Judge a reading, then learn from it.
+
+        Args:
+            at: Unix seconds.
+            features: by name; none of them is NaN.
+        """
+        ...
+
+
+def named(monitor: Monitor) -> Named:
+    """A new detector as a monitor names it."""
+    raise NotImplementedError(
+        f"{monitor.id}: the detector {monitor.detection.name} can't be used yet; leave `detector` out"
+    )
+
+
+def is_default(monitor: Monitor) -> bool:
+    """Whether its series are judged by the default detector, each by itself."""
+    return monitor.detection.name == "default" or monitor.detection.together

@@ -1,0 +1,258 @@
+"""All detectors of a shard: readings in, how strange they are out.
+
+Series of one interval and one budget of false alarms share a `Bank`, a row each. Rows belong to series by
+their keys, not by their places in the readings, so that a restart or a reload may bring other places.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import Bank, Verdict, Verdicts
+from slo.anomalies._detectors import Named, is_default, named
+from slo.anomalies.messages import EntityKey, ReadingKey, Readings
+from slo.anomalies.model import Monitor
+
+# The feature as which all features of an entity are judged as one; no feature can be called so.
+TOGETHER = "all features"
+
+Indices = NDArray[np.int64]
+Make = Callable[[Monitor], Named]
+_NOTHING = Verdict(np.nan, 1.0, np.nan, np.nan, np.nan, alert=False, learning=False)
+
+
+class Judged(NamedTuple):
+    """What is said of the readings of one moment.
+
+    Attributes:
+        keys: those of the readings that a monitor is known of, then one with the feature `TOGETHER` for
+            each entity whose features are judged as one.
+        values: `float64[keys]`, of the readings; NaN for those judged as one.
+        verdicts: one a key.
+        places: where each key stands.
+    """
+
+    keys: tuple[ReadingKey, ...]
+    values: NDArray[np.float64]
+    verdicts: Verdicts
+    places: Mapping[ReadingKey, int]
+
+
+@dataclass(slots=True)
+class _Rows:
+    """A bank, and whose its rows are."""
+
+    bank: Bank
+    rows: dict[ReadingKey, int] = field(default_factory=dict)
+    free: list[int] = field(default_factory=list)
+
+    def keep(self, keys: list[ReadingKey]) -> None:
+        """Have a row for each of these series and for no other."""
+        wanted = set(keys)
+        for key in [key for key in self.rows if key not in wanted]:
+            self.free.append(self.rows.pop(key))
+        for key in keys:
+            if key not in self.rows:
+                self.rows[key] = self._take()
+        self.bank.grow(len(self.rows) + len(self.free))
+
+    def _take(self) -> int:
+        if not self.free:
+            return len(self.rows)
+        row = self.free.pop()
+        self.bank.reset(row)
+        return row
+
+
+@dataclass(slots=True)
+class LaneState:
+    """What a snapshot keeps of the series of one interval.
+
+    Attributes:
+        at: of the newest readings.
+        banks: by budget of false alarms.
+        named: detectors of series and entities, with what they were made of.
+        alerts: the series that were strange at last.
+    """
+
+    at: float = -np.inf
+    banks: dict[float, _Rows] = field(default_factory=dict)
+    named: dict[ReadingKey, tuple[str, Named]] = field(default_factory=dict)
+    alerts: frozenset[ReadingKey] = frozenset()
+
+
+class Detecting:
+    """The detectors of a shard.
+
+    Args:
+        monitors: by id.
+        state: of a snapshot, or None to begin.
+        make: makes a detector that a monitor names.
+    """
+
+    def __init__(
+        self,
+        monitors: Mapping[str, Monitor],
+        state: Mapping[int, LaneState] | None = None,
+        make: Make = named,
+    ) -> None:
+        self._monitors = monitors
+        self._make = make
+        self._lanes = {every: _Lane(monitors, make, kept) for every, kept in (state or {}).items()}
+
+    def judge(self, readings: Readings) -> Judged | None:
+        """Judge a moment's readings, and learn from them, unless they are frozen.
+
+        Frozen ones tell nothing of the service: what was strange stays so.
+
+        Returns:
+            None where readings of this moment, or of a later one, were judged before.
+        """
+        lane = self._lanes.get(readings.every)
+        if lane is None:
+            lane = self._lanes[readings.every] = _Lane(self._monitors, self._make, LaneState())
+        return lane.judge(readings)
+
+    def state(self) -> dict[int, LaneState]:
+        """What a snapshot keeps."""
+        return {every: lane.state() for every, lane in self._lanes.items()}
+
+
+class _Lane:
+    """The series of one length of interval."""
+
+    def __init__(self, monitors: Mapping[str, Monitor], make: Make, state: LaneState) -> None:
+        self._monitors = monitors
+        self._make = make
+        self._state = state
+        self._given: tuple[ReadingKey, ...] = ()
+        # Places of what is judged among the readings; the banks' rows; what they are judged by.
+        self._keys: tuple[ReadingKey, ...] = ()
+        self._at: dict[ReadingKey, int] = {}
+        self._places = np.empty(0, np.int64)
+        self._banked: list[tuple[Bank, Indices, Indices]] = []
+        self._single: list[tuple[int, dict[str, int], Named]] = []
+
+    def judge(self, readings: Readings) -> Judged | None:
+        if readings.at <= self._state.at:
+            return None
+        self._state.at = readings.at
+        if readings.keys is not self._given:
+            if readings.keys != self._given:
+                self._arrange(readings.keys)
+            self._given = readings.keys
+        values = np.full(len(self._keys), np.nan)
+        values[: len(self._places)] = readings.values[self._places]
+        verdicts = _nothing(len(self._keys))
+        if readings.frozen:
+            known = self._state.alerts
+            verdicts.alert[:] = [key in known for key in self._keys] if known else False
+            return Judged(self._keys, values, verdicts, self._at)
+        for bank, places, rows in self._banked:
+            spread = np.full(bank.rows, np.nan)
+            spread[rows] = values[places]
+            _put(verdicts, places, bank.observe(readings.at, spread), rows)
+        for place, features, detector in self._single:
+            found = {name: float(values[at]) for name, at in features.items()}
+            found = {name: value for name, value in found.items() if np.isfinite(value)}
+            if found:
+                _set(verdicts, place, detector.observe(readings.at, found))
+        self._state.alerts = frozenset(
+            self._keys[row] for row in np.flatnonzero(verdicts.alert).tolist()
+        )
+        return Judged(self._keys, values, verdicts, self._at)
+
+    def state(self) -> LaneState:
+        banks = {
+            budget: _Rows(each.bank.trimmed(), each.rows, each.free)
+            for budget, each in self._state.banks.items()
+        }
+        return LaneState(self._state.at, banks, self._state.named, self._state.alerts)
+
+    def _arrange(self, given: tuple[ReadingKey, ...]) -> None:
+        """Take up other series; what is there no more is forgotten."""
+        known = [
+            (place, key, monitor)
+            for place, key in enumerate(given)
+            if (monitor := self._monitors.get(key.entity.monitor)) is not None
+            and monitor.measures(key.entity.generation)
+        ]
+        self._places = np.array([place for place, _, _ in known], np.int64)
+        keys = [key for _, key, _ in known]
+        budgets: dict[float, list[int]] = {}
+        singles: list[tuple[ReadingKey, Monitor, dict[str, int]]] = []
+        together: dict[EntityKey, dict[str, int]] = {}
+        for at, (_, key, monitor) in enumerate(known):
+            if is_default(monitor):
+                budgets.setdefault(monitor.false_alarms, []).append(at)
+            else:
+                singles.append((key, monitor, {key.feature: at}))
+            if monitor.detection.together:
+                together.setdefault(key.entity, {})[key.feature] = at
+        singles += [
+            (ReadingKey(entity, TOGETHER), self._monitors[entity.monitor], features)
+            for entity, features in together.items()
+        ]
+        self._keys = (*keys, *(key for key, _, features in singles if key.feature == TOGETHER))
+        self._at = {key: at for at, key in enumerate(self._keys)}
+        self._fill(budgets)
+        self._hire(singles)
+
+    def _fill(self, budgets: Mapping[float, list[int]]) -> None:
+        banks = self._state.banks
+        for budget in banks.keys() - budgets.keys():
+            del banks[budget]
+        self._banked = []
+        for budget, places in budgets.items():
+            every = self._monitors[self._keys[places[0]].entity.monitor].every
+            rows = banks.setdefault(budget, _Rows(Bank(float(every), budget)))
+            rows.keep([self._keys[at] for at in places])
+            at = np.array(places, np.int64)
+            mine = np.array([rows.rows[self._keys[place]] for place in places], np.int64)
+            self._banked.append((rows.bank, at, mine))
+
+    def _hire(self, singles: list[tuple[ReadingKey, Monitor, dict[str, int]]]) -> None:
+        kept: dict[ReadingKey, tuple[str, Named]] = {}
+        self._single = []
+        for key, monitor, features in singles:
+            made_of = repr((monitor.detection, monitor.false_alarms))
+            have = self._state.named.get(key)
+            detector = have[1] if have and have[0] == made_of else self._make(monitor)
+            kept[key] = (made_of, detector)
+            self._single.append((self._at[key], features, detector))
+        self._state.named = kept
+
+
+def _nothing(count: int) -> Verdicts:
+    return Verdicts(
+        score=np.full(count, _NOTHING.score),
+        probability=np.full(count, _NOTHING.probability),
+        expected=np.full(count, _NOTHING.expected),
+        lower=np.full(count, _NOTHING.lower),
+        upper=np.full(count, _NOTHING.upper),
+        alert=np.zeros(count, np.bool_),
+        learning=np.zeros(count, np.bool_),
+    )
+
+
+def _put(target: Verdicts, places: Indices, source: Verdicts, rows: Indices) -> None:
+    target.score[places] = source.score[rows]
+    target.probability[places] = source.probability[rows]
+    target.expected[places] = source.expected[rows]
+    target.lower[places] = source.lower[rows]
+    target.upper[places] = source.upper[rows]
+    target.alert[places] = source.alert[rows]
+    target.learning[places] = source.learning[rows]
+
+
+def _set(target: Verdicts, place: int, verdict: Verdict) -> None:
+    target.score[place] = verdict.score
+    target.probability[place] = verdict.probability
+    target.expected[place] = verdict.expected
+    target.lower[place] = verdict.lower
+    target.upper[place] = verdict.upper
+    target.alert[place] = verdict.alert
+    target.learning[place] = verdict.learning
