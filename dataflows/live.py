@@ -302,7 +302,8 @@ class Engine:
         )
 
     def _told(self) -> tuple[Alert, ...]:
-        return tuple(shown.alert for shown in self.board.active_alerts())
+        alerts = (shown.alert for shown in self.board.active_alerts())
+        return tuple(alert for alert in alerts if isinstance(alert, Alert))
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         # No log here: the handler may have interrupted one that is being written.

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.sinks.shown import Labels, Shown
-from slo.rendering import render
 
 RESEND_SECONDS = 60.0
 # A replica that hears nothing ends an alert by itself, and tells people that it is over: long enough that
@@ -123,7 +122,7 @@ def payload(shown: Shown, now: float, generator_url: str) -> dict[str, Any]:
     A firing one ends after `EXPIRY_SECONDS`, unless it is sent again.
     """
     alert = shown.alert
-    rendered = render(alert, shown.objective)
+    rendered = shown.rendered()
     ends_at = now + EXPIRY_SECONDS if alert.ends_at is None else alert.ends_at
     posted = {
         "labels": rendered.labels,

@@ -14,16 +14,19 @@ the new ones; alerts change over shard by shard, each shown with the objective t
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
+from engine.sinks._firing import Change, FiringAlerts, identity, joined
 from engine.sinks._outbox import EXPIRY_SECONDS
 from engine.sinks.book import Entry, read_book, read_ended, write_book
-from engine.sinks.shown import Labels, Shown, labels_of
+from engine.sinks.shown import AnyAlert, Labels, Shown, labels_of
 from engine.telemetry.log import log
-from slo.decision import Alert, Decision
+from slo.anomalies.decision import Incident
+from slo.decision import Decision
 from slo.model import Objective
+
+__all__ = ["Board", "Change", "Snapshot", "identity"]
 
 # A shard that is still unheard of so long after the first live decision does not exist any more.
 CARRIED_SECONDS = 300.0
@@ -34,23 +37,6 @@ SETTLE_SECONDS = 5.0
 SWITCH_SECONDS = 30.0
 # A book that could not be written is tried again.
 BOOK_RETRY_SECONDS = 5.0
-
-
-class Identity(NamedTuple):
-    """What makes an alert the same in decisions, whatever labels its objective gives it."""
-
-    objective: str
-    group: tuple[str, ...] | None
-    severity: str
-    consumed: float
-    kind: str
-
-
-class Change(NamedTuple):
-    """What began to fire, and what ended (with `ends_at`)."""
-
-    fired: tuple[Shown, ...]
-    ended: tuple[Shown, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +54,7 @@ class Snapshot:
     objectives: Mapping[str, Objective]
 
 
-@dataclass(slots=True)
-class _Firing:
-    """An alert that fires, in one shard or, as an overflow series may, in several."""
-
-    objective: Objective
-    labels: Labels
-    alerts: dict[str, Alert] = field(default_factory=dict)
-
-    def shown(self) -> Shown:
-        """Of an alert in several shards, the one that burns most."""
-        newest = max(self.alerts.values(), key=lambda alert: alert.burn_long)
-        return Shown(newest, self.objective, self.labels)
-
-    def ended(self, alert: Alert, clock: float, wall: float) -> Shown:
-        """It, at its end."""
-        starts_at = min(a.starts_at for a in self.alerts.values())
-        ends_at = max(min(clock if alert.ends_at is None else alert.ends_at, wall), starts_at)
-        return Shown(
-            replace(alert, starts_at=starts_at, ends_at=ends_at), self.objective, self.labels
-        )
-
-
 Listener = Callable[[Change], None]
-
-
-def identity(alert: Alert) -> Identity:
-    """The identity of an alert in decisions."""
-    series = alert.series
-    level = alert.consumed or 0.0
-    return Identity(series.objective, series.group, alert.severity, level, alert.kind)
 
 
 class Board:
@@ -140,17 +97,15 @@ class Board:
         self._last_live: float | None = None
         # When writing the book failed last; None where it holds what fires.
         self._book_failed: float | None = None
-        self._firing: dict[Identity, _Firing] = {}
+        self._firing = FiringAlerts(wall)
         for shard, alert in read_book(book) if book else ():
-            objective = self.objectives.get(alert.series.objective)
-            if objective is not None:
-                fresh = _Firing(objective, labels_of(alert, objective))
-                self._firing.setdefault(identity(alert), fresh).alerts[shard] = alert
+            if self._knows(alert):
+                self._firing.carry(shard, alert, self._objective(alert))
         # What ended a while ago, as it may not have been told before a restart.
         self._over: dict[Labels, Shown] = {}
         for _, alert in read_ended(book) if book else ():
-            objective = self.objectives.get(alert.series.objective)
-            if objective is not None:
+            if self._knows(alert):
+                objective = self._objective(alert)
                 over = Shown(alert, objective, labels_of(alert, objective))
                 self._over[over.labels] = over
 
@@ -180,9 +135,11 @@ class Board:
             if self._live_since is None:
                 self._live_since = self._heard_since = now
             self._show(decision, now)
-            change = self._take(decision)
+            change = self._firing.take(
+                decision.shard, decision.alerts, decision.ended, decision.clock, self.objectives
+            )
             if now - self._heard_since > CARRIED_SECONDS:
-                change = _joined(change, self._drop_unheard(decision.clock))
+                change = joined(change, self._firing.drop(self._is_heard, decision.clock))
             if change.fired or change.ended or self._book_is_due(now):
                 self._remember(change)
                 self._keep(now)
@@ -205,7 +162,7 @@ class Board:
     def active_alerts(self) -> tuple[Shown, ...]:
         """Every alert that fires, those of the time before a restart among them."""
         with self._lock:
-            return tuple(firing.shown() for firing in self._firing.values())
+            return self._firing.shown()
 
     def ended_lately(self) -> tuple[Shown, ...]:
         """What ended in the last minutes, before a restart or since."""
@@ -241,65 +198,14 @@ class Board:
             self._live, self._next = self._next, None
             self._shown = self.objectives
 
-    def _take(self, decision: Decision) -> Change:
-        """Bring the firing set up to a decision; what a shard does not name any more has ended."""
-        shard = decision.shard
-        fired, over = [], []
-        ended = {identity(alert): alert for alert in decision.ended}
-        now = {identity(a): a for a in decision.alerts if a.series.objective in self.objectives}
-        for key, alert in now.items():
-            objective = self.objectives[alert.series.objective]
-            known = self._firing.get(key)
-            if known is not None and known.objective is not objective:
-                over += self._renew(key, known, alert, objective, decision.clock)
-                known = self._firing.get(key)
-            if known is None:
-                known = self._firing[key] = _Firing(objective, labels_of(alert, objective))
-            begins = not known.alerts
-            start = min(
-                [a.starts_at for a in known.alerts.values()],
-                default=min(alert.starts_at, self._wall()),
-            )
-            known.alerts[shard] = replace(alert, starts_at=start, ends_at=None)
-            if begins:
-                fired.append(known.shown())
-        for key in [k for k, f in self._firing.items() if shard in f.alerts and k not in now]:
-            firing = self._firing[key]
-            if len(firing.alerts) == 1:
-                over.append(
-                    firing.ended(ended.get(key, firing.alerts[shard]), decision.clock, self._wall())
-                )
-                del self._firing[key]
-            else:
-                del firing.alerts[shard]
-        return Change(tuple(fired), tuple(over))
+    def _is_heard(self, shard: str, _alert: AnyAlert) -> bool:
+        return shard in self._live or shard in self._replaying
 
-    def _renew(
-        self, key: Identity, known: _Firing, alert: Alert, objective: Objective, clock: float
-    ) -> list[Shown]:
-        """Bring an alert under a changed objective; what ends by that.
+    def _knows(self, alert: AnyAlert) -> bool:
+        return isinstance(alert, Incident) or alert.series.objective in self.objectives
 
-        With other labels it is another alert outside, with another generation it counts something else.
-        """
-        labels = labels_of(alert, objective)
-        counted = {a.series.generation for a in known.alerts.values()}
-        if labels == known.labels and counted == {alert.series.generation}:
-            known.objective = objective
-            return []
-        last = known.shown().alert
-        del self._firing[key]
-        return [known.ended(last, clock, self._wall())]
-
-    def _drop_unheard(self, clock: float) -> Change:
-        over = []
-        for key, firing in list(self._firing.items()):
-            heard = {s for s in firing.alerts if s in self._live or s in self._replaying}
-            if not heard:
-                over.append(firing.ended(firing.shown().alert, clock, self._wall()))
-                del self._firing[key]
-            else:
-                firing.alerts = {s: a for s, a in firing.alerts.items() if s in heard}
-        return Change((), tuple(over))
+    def _objective(self, alert: AnyAlert) -> Objective | None:
+        return None if isinstance(alert, Incident) else self.objectives[alert.series.objective]
 
     def _book_is_due(self, now: float) -> bool:
         return self._book_failed is not None and now - self._book_failed >= BOOK_RETRY_SECONDS
@@ -317,9 +223,10 @@ class Board:
     def _keep(self, now: float) -> None:
         if self.book is None:
             return
-        entries = [Entry(s, a) for f in self._firing.values() for s, a in f.alerts.items()]
         try:
-            write_book(self.book, entries, [Entry("", s.alert) for s in self._over.values()])
+            write_book(
+                self.book, self._firing.entries(), [Entry("", s.alert) for s in self._over.values()]
+            )
         except OSError as error:
             # A page that starts anew after a restart is better than a page that never comes.
             self.on_book_failure()
@@ -330,10 +237,6 @@ class Board:
             if self._book_failed is not None:
                 log.info("the book of firing alerts is written again")
             self._book_failed = None
-
-
-def _joined(first: Change, second: Change) -> Change:
-    return Change(first.fired + second.fired, first.ended + second.ended)
 
 
 def _tell(listener: Listener, change: Change) -> None:

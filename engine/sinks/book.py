@@ -5,12 +5,15 @@ It holds those that ended a moment ago, too: whoever is killed before the end wa
 
 import os
 from collections.abc import Iterable
+from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from engine.telemetry.log import log
+from slo.anomalies.decision import Incident, Member, Pairs, Reading
+from slo.anomalies.messages import EntityKey, ReadingKey
 from slo.decision import Alert, SeriesKey, Silence, SliceCount
 
 _VERSION = 1
@@ -20,7 +23,7 @@ class Entry(NamedTuple):
     """An alert that fires, as it was last sent, and the shard that decides on it."""
 
     shard: str
-    alert: Alert
+    alert: Alert | Incident
 
 
 def read_book(path: Path) -> list[Entry]:
@@ -81,7 +84,11 @@ def _plain(entries: Iterable[Entry]) -> list[dict[str, Any]]:
 def _entries(data: dict[str, Any], section: str) -> list[Entry]:
     if data["version"] != _VERSION:
         raise ValueError(f"version {data['version']} is not {_VERSION}")
-    return [Entry(entry["shard"], _alert(entry["alert"])) for entry in data.get(section, ())]
+    return [Entry(entry["shard"], _any(entry["alert"])) for entry in data.get(section, ())]
+
+
+def _any(data: dict[str, Any]) -> Alert | Incident:
+    return _incident(data) if data["kind"] == "anomaly" else _alert(data)
 
 
 def _alert(data: dict[str, Any]) -> Alert:
@@ -100,3 +107,29 @@ def _alert(data: dict[str, Any]) -> Alert:
         "silence": None if silence is None else Silence(*silence),
     }
     return Alert(**fields)
+
+
+def _incident(data: dict[str, Any]) -> Incident:
+    fields = data | {
+        "labels": _pairs(data["labels"]),
+        "annotations": _pairs(data["annotations"]),
+        "members": tuple(_member(*member) for member in data["members"]),
+        "trace_ids": tuple(data["trace_ids"]),
+    }
+    del fields["kind"]
+    return Incident(**fields)
+
+
+def _member(key: list[Any], group: list[Any], *rest: Any) -> Member:  # noqa: ANN401  as JSON has it
+    (monitor, values, service, generation), feature = key
+    entity = EntityKey(monitor, tuple(values), service, generation)
+    unit, every, since, strangest, active, stays = rest
+    # JSON has no NaN.
+    reading = Reading(*(nan if number is None else number for number in strangest))
+    return Member(
+        ReadingKey(entity, feature), _pairs(group), unit, every, since, reading, active, stays
+    )
+
+
+def _pairs(pairs: list[list[str]]) -> Pairs:
+    return tuple((name, value) for name, value in pairs)

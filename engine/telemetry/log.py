@@ -11,7 +11,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from engine.sinks.shown import Shown
 from engine.telemetry.masking import MASK, mask
-from slo.rendering import render
+from slo.anomalies.decision import Incident
 
 _SECRET_KEY = re.compile(
     r"authorization|password|passwd|secret|token|api_?key|cookie", re.IGNORECASE
@@ -92,15 +92,22 @@ def log_change(fired: Iterable[Shown], ended: Iterable[Shown]) -> None:
     """Write alerts that began or ended."""
     for name, alerts in (("alert fires", fired), ("alert ended", ended)):
         for shown in alerts:
-            alert, objective = shown.alert, shown.objective
-            rendered = render(alert, objective)
-            write = log.warning if alert.ends_at is None else log.info
+            rendered = shown.rendered()
+            write = log.warning if shown.alert.ends_at is None else log.info
             write(
                 name,
                 alertname=rendered.labels["alertname"],
-                severity=alert.severity,
-                slo=objective.id,
-                group=dict(zip(objective.by_names, alert.series.group or (), strict=False)),
+                severity=shown.alert.severity,
+                **_subject(shown),
                 summary=rendered.annotations.get("summary", ""),
                 slice=rendered.annotations.get("slice", ""),
             )
+
+
+def _subject(shown: Shown) -> dict[str, Any]:
+    """What an alert is about."""
+    alert, objective = shown.alert, shown.objective
+    if isinstance(alert, Incident) or objective is None:
+        return {"service": dict(shown.labels).get("service", "")}
+    group = dict(zip(objective.by_names, alert.series.group or (), strict=False))
+    return {"slo": objective.id, "group": group}
