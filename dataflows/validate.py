@@ -40,7 +40,7 @@ def _report(loaded: Loaded) -> Validation:
     places += [(n.path, n.position, str(n)) for n in loaded.notes]
     lines = [line for _, _, line in sorted(places)]
     lines += [
-        f"{path}: {count} SLO{'' if count == 1 else 's'}"
+        f"{path}: {_contents(loaded, path, count)}"
         for path, count in loaded.counts.items()
         if path not in broken
     ]
@@ -49,3 +49,12 @@ def _report(loaded: Loaded) -> Validation:
     number = len(loaded.problems)
     problems = f"{number} problem{'' if number == 1 else 's'} in {len(broken)} "
     return Validation(1, tuple(lines), (problems + f"file{'' if len(broken) == 1 else 's'}",))
+
+
+def _contents(loaded: Loaded, path: str, slos: int) -> str:
+    """What a file holds: SLOs, and where it has `anomalies` its monitors."""
+    text = f"{slos} SLO{'' if slos == 1 else 's'}"
+    if path not in loaded.watched:
+        return text
+    monitors = loaded.watched[path]
+    return f"{text}, {monitors} monitor{'' if monitors == 1 else 's'}"

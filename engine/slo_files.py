@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from slo.document import LONGEST_TEXT
@@ -12,7 +13,7 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def load_paths(paths: Iterable[str | Path]) -> Loaded:
-    """The objectives of files, and of every *.yaml and *.yml file below directories.
+    """The objectives and monitors of files, and of every *.yaml and *.yml file below directories.
 
     What cannot be read is a problem like any other; nothing is raised.
     """
@@ -35,12 +36,7 @@ def load_paths(paths: Iterable[str | Path]) -> Loaded:
             else:
                 texts[str(file)] = text
     loaded = load(texts)
-    return Loaded(
-        loaded.objectives,
-        tuple(sorted({*problems, *loaded.problems})),
-        loaded.notes,
-        loaded.counts,
-    )
+    return replace(loaded, problems=tuple(sorted({*problems, *loaded.problems})))
 
 
 def digest(paths: Iterable[str | Path]) -> bytes:

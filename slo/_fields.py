@@ -106,7 +106,7 @@ def _prometheus_name(value: object) -> str:
     return name
 
 
-def _number(value: object, example: str) -> Decimal:
+def as_number(value: object, example: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise Wrong(f"{shown(value)} where a number is needed", f"write such as {example}")
     return Decimal(value)
@@ -115,7 +115,7 @@ def _number(value: object, example: str) -> Decimal:
 def _percent(value: object) -> Fraction:
     if isinstance(value, str) and value.endswith("%"):
         raise Wrong(f"{shown(value)} is a text", f"write the number alone: {value[:-1].strip()}")
-    number = _number(value, "99.9")
+    number = as_number(value, "99.9")
     if not 0 < number < 100:
         hint = "; 1 is one percent" if 0 <= number <= 1 else ""
         raise Wrong(f"{number} % cannot be a target{hint}", "write a percentage above 0, below 100")
@@ -133,7 +133,7 @@ def _share(value: object) -> Fraction:
 
 
 def _factor(value: object) -> Fraction:
-    number = _number(value, "14.4")
+    number = as_number(value, "14.4")
     if not 0 < number <= 10**6:
         raise Wrong(f"a burn rate of {number}", "write a number above 0, such as 14.4")
     return Fraction(number)
@@ -144,13 +144,13 @@ def _evidence(value: object) -> float | None:
         return None
     if value is None or isinstance(value, str | bool):
         raise Wrong(f"{shown(value)} is no evidence", "write none, or a percentage such as 95")
-    number = _number(value, "95")
+    number = as_number(value, "95")
     if not 50 <= number < 100:
         raise Wrong(f"evidence of {number} %", "write a percentage from 50 to below 100, or none")
     return float(number / 100)
 
 
-def _duration(value: object, example: str) -> int:
+def as_seconds(value: object, example: str) -> int:
     try:
         return parse_duration(text(value, example))
     except Wrong as error:
@@ -164,7 +164,7 @@ def _duration(value: object, example: str) -> int:
 
 def window_seconds(value: object) -> int:
     """Seconds of a window that the engine can answer exactly."""
-    seconds = _duration(value, "30d")
+    seconds = as_seconds(value, "30d")
     if seconds < SHORTEST_WINDOW:
         raise Wrong(
             f"a window of {value}",
@@ -183,7 +183,7 @@ def window_seconds(value: object) -> int:
 
 
 def _slice_seconds(value: object) -> int:
-    seconds = _duration(value, "1m")
+    seconds = as_seconds(value, "1m")
     if seconds > LONGEST_SLICE or LONGEST_SLICE % seconds or seconds % GRANULARITIES[0]:
         raise Wrong(
             f"slices of {value}",
@@ -193,7 +193,7 @@ def _slice_seconds(value: object) -> int:
 
 
 def _absent_seconds(value: object) -> int:
-    seconds = _duration(value, "15m")
+    seconds = as_seconds(value, "15m")
     if not SHORTEST_ABSENCE <= seconds <= LONGEST_ABSENCE:
         raise Wrong(
             f"absent after {value}",
@@ -235,7 +235,7 @@ def _above(value: object) -> float:
             )
         unit = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
         return _finite(Decimal(match[1]) * unit[match[2]])
-    return _finite(_number(value, "2.56"))
+    return _finite(as_number(value, "2.56"))
 
 
 def _finite(number: Decimal) -> float:
@@ -245,7 +245,7 @@ def _finite(number: Decimal) -> float:
     return result
 
 
-def _selector(parse: Callable[[str], _T], example: str) -> Callable[[object], _T]:
+def parsed_with(parse: Callable[[str], _T], example: str) -> Callable[[object], _T]:
     def read(value: object) -> _T:
         if isinstance(value, dict):
             raise Wrong(
@@ -259,38 +259,38 @@ def _selector(parse: Callable[[str], _T], example: str) -> Callable[[object], _T
     return read
 
 
-def _schema(**schema: Any) -> WithJsonSchema:  # noqa: ANN401 - JSON Schema's values are any JSON
+def described(**schema: Any) -> WithJsonSchema:  # noqa: ANN401 - JSON Schema's values are any JSON
     return WithJsonSchema({key.rstrip("_"): value for key, value in schema.items()})
 
 
 _DURATION_PATTERN = r"^(\d+[smhdw])+$"
-Name = Annotated[str, PlainValidator(_name), _schema(type="string", pattern=f"^{_NAME}$")]
+Name = Annotated[str, PlainValidator(_name), described(type="string", pattern=f"^{_NAME}$")]
 Text = Annotated[
-    str, PlainValidator(lambda v: text(v, '"some text"')), _schema(type="string", minLength=1)
+    str, PlainValidator(lambda v: text(v, '"some text"')), described(type="string", minLength=1)
 ]
 LabelName = Annotated[
-    str, PlainValidator(_label_name), _schema(type="string", pattern=f"^{_LABEL}$")
+    str, PlainValidator(_label_name), described(type="string", pattern=f"^{_LABEL}$")
 ]
 AnnotationName = Annotated[
-    str, PlainValidator(_prometheus_name), _schema(type="string", pattern=f"^{_LABEL}$")
+    str, PlainValidator(_prometheus_name), described(type="string", pattern=f"^{_LABEL}$")
 ]
 Percent = Annotated[
     Fraction,
     PlainValidator(_percent),
-    _schema(type="number", exclusiveMinimum=0, exclusiveMaximum=100, examples=[99.9, 95]),
+    described(type="number", exclusiveMinimum=0, exclusiveMaximum=100, examples=[99.9, 95]),
 ]
 Share = Annotated[
     Fraction,
     PlainValidator(_share),
-    _schema(type="string", pattern=r"^\d+(\.\d+)?\s*%$", examples=["2%"]),
+    described(type="string", pattern=r"^\d+(\.\d+)?\s*%$", examples=["2%"]),
 ]
 Factor = Annotated[
-    Fraction, PlainValidator(_factor), _schema(type="number", exclusiveMinimum=0, examples=[14.4])
+    Fraction, PlainValidator(_factor), described(type="number", exclusiveMinimum=0, examples=[14.4])
 ]
 Evidence = Annotated[
     float | None,
     PlainValidator(_evidence),
-    _schema(
+    described(
         anyOf=[{"const": "none"}, {"type": "number", "minimum": 50, "exclusiveMaximum": 100}],
         default=95,
     ),
@@ -298,42 +298,42 @@ Evidence = Annotated[
 Window = Annotated[
     int,
     PlainValidator(window_seconds),
-    _schema(type="string", pattern=_DURATION_PATTERN, examples=["30d", "28d", "7d", "1h"]),
+    described(type="string", pattern=_DURATION_PATTERN, examples=["30d", "28d", "7d", "1h"]),
 ]
 SliceLength = Annotated[
     int,
     PlainValidator(_slice_seconds),
-    _schema(type="string", pattern=_DURATION_PATTERN, examples=["1m", "5m"]),
+    described(type="string", pattern=_DURATION_PATTERN, examples=["1m", "5m"]),
 ]
 AbsentAfter = Annotated[
     int,
     PlainValidator(_absent_seconds),
-    _schema(type="string", pattern=_DURATION_PATTERN, examples=["15m", "2h"]),
+    described(type="string", pattern=_DURATION_PATTERN, examples=["15m", "2h"]),
 ]
 TimeZone = Annotated[
-    str, PlainValidator(_time_zone), _schema(type="string", examples=["Europe/Berlin"])
+    str, PlainValidator(_time_zone), described(type="string", examples=["Europe/Berlin"])
 ]
 Above = Annotated[
     float,
     PlainValidator(_above),
-    _schema(
+    described(
         anyOf=[{"type": "number"}, {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h)$"}],
         examples=[2.56, "2s"],
     ),
 ]
 SpanFilter = Annotated[
     Filter,
-    PlainValidator(_selector(parse_filter, "{ status = error }")),
-    _schema(type="string", examples=['{ span.gen_ai.operation.name = "chat" }']),
+    PlainValidator(parsed_with(parse_filter, "{ status = error }")),
+    described(type="string", examples=['{ span.gen_ai.operation.name = "chat" }']),
 ]
 Selector = Annotated[
     MetricSelector,
-    PlainValidator(_selector(parse_selector, 'llm_requests_total{status="error"}')),
-    _schema(type="string", examples=['llm_requests_total{status="error"}']),
+    PlainValidator(parsed_with(parse_selector, 'llm_requests_total{status="error"}')),
+    described(type="string", examples=['llm_requests_total{status="error"}']),
 ]
 Attribute = Annotated[
     SpanField,
-    PlainValidator(_selector(parse_field, "span.gen_ai.request.model")),
-    _schema(type="string", examples=["span.gen_ai.request.model", "resource.service.name"]),
+    PlainValidator(parsed_with(parse_field, "span.gen_ai.request.model")),
+    described(type="string", examples=["span.gen_ai.request.model", "resource.service.name"]),
 ]
 Off = Literal["off"]

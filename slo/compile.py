@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from slo._fields import RESERVED_LABELS
+from slo._forms import AlertForm
 from slo.burn import DEFAULT_TIERS, TierPlan, resolve_tiers
 from slo.columns import Field
 from slo.document import Document, Path
@@ -25,7 +26,6 @@ from slo.problems import Note, Problem, SelectorError
 from slo.promql import MetricSelector
 from slo.spec import (
     AbsentForm,
-    AlertForm,
     AlertsForm,
     CalendarForm,
     HeadForm,

@@ -1,17 +1,25 @@
-"""SLO files' texts to objectives: everything that is wrong in any of them is told at once."""
+"""SLO files' texts to objectives and monitors: everything that is wrong in any of them is told at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from slo._fields import shown
 from slo._shape import shape_problems
+from slo.anomalies.compile import MonitorCompiler
+from slo.anomalies.model import Monitor
+from slo.anomalies.spec import MonitorForm
 from slo.compile import Compiler
 from slo.document import Document, Path, read_documents
 from slo.model import Objective
 from slo.problems import Note, Position, Problem
 from slo.spec import API_VERSION, HeadForm, SloForm
+
+_F = TypeVar("_F", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +31,17 @@ class Loaded:
         problems: what is wrong, by file and place. With any, the objectives should not be used.
         notes: what may surprise, by file and place.
         counts: SLOs a file, problems or not.
+        monitors: what is watched for anomalies: those without problems, in the order of the files; the
+            default ones where no file has `anomalies`.
+        watched: monitors a file, of files that have `anomalies`.
     """
 
     objectives: tuple[Objective, ...]
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...]
     counts: Mapping[str, int]
+    monitors: tuple[Monitor, ...] = ()
+    watched: Mapping[str, int] = field(default_factory=dict)
 
 
 def load(texts: Mapping[str, str]) -> Loaded:
@@ -48,7 +61,25 @@ def load(texts: Mapping[str, str]) -> Loaded:
         tuple(sorted(set(loader.problems))),
         tuple(sorted(set(loader.notes))),
         loader.counts,
+        tuple(loader.monitors) if loader.watched else default_monitors(),
+        loader.watched,
     )
+
+
+@cache
+def default_monitors() -> tuple[Monitor, ...]:
+    """What is watched where no file says what to watch: `slo/anomalies/defaults.yaml`.
+
+    >>> [monitor.id for monitor in default_monitors()]
+    ['defaults-services', 'defaults-models']
+    """
+    loader = _Loader()
+    loader.read(
+        "defaults.yaml", files("slo.anomalies").joinpath("defaults.yaml").read_text("utf-8")
+    )
+    if loader.problems:
+        raise ValueError(f"the packaged monitors cannot be used: {loader.problems[0]}")
+    return tuple(loader.monitors)
 
 
 class _Loader:
@@ -57,7 +88,9 @@ class _Loader:
         self.problems: list[Problem] = []
         self.notes: list[Note] = []
         self.counts: dict[str, int] = {}
-        self._seen: dict[str, tuple[str, str, Position]] = {}
+        self.monitors: list[Monitor] = []
+        self.watched: dict[str, int] = {}
+        self._seen: dict[tuple[str, str], tuple[str, str, Position]] = {}
 
     def read(self, path: str, text: str) -> None:
         self.counts[path] = 0
@@ -82,36 +115,50 @@ class _Loader:
         if data.get("apiVersion") != API_VERSION:
             self._wrong_version(path, document, data)
             return
-        slos = data.get("slos")
-        slos = slos if isinstance(slos, list) else []
-        self.counts[path] += len(slos)
+        if "slos" not in data and "anomalies" not in data:
+            self._tell(path, document.position(()), "slos is missing", "add slos:, or anomalies:")
         head = self._validated(path, document, (), HeadForm, data)
-        forms = [
-            (("slos", i), self._validated(path, document, ("slos", i), SloForm, slo))
-            for i, slo in enumerate(slos)
-        ]
-        usable = isinstance(head, HeadForm)
-        if not isinstance(head, HeadForm):
-            # The SLOs are checked all the same, so that all problems are told at once.
-            head = HeadForm.model_construct(
-                service=str(data.get("service")), labels={}, annotations={}, slos=[]
-            )
+        usable = head is not None
+        # What is below is checked without a head, too, so that all problems are told at once.
+        head = head or HeadForm.model_construct(service=str(data.get("service")))
+        slos, monitors = (_listed(data, key) for key in ("slos", "anomalies"))
+        self.counts[path] += len(slos)
         compiler = Compiler(path, document, head, self.problems, self.notes)
-        for slo_path, form in forms:
-            if isinstance(form, SloForm):
-                self._unique(path, document, (*slo_path, "name"), head.service, form.name)
-                objective = compiler.compile(form, slo_path)
+        for i, slo in enumerate(slos):
+            form = self._validated(path, document, ("slos", i), SloForm, slo)
+            if form is not None:
+                self._unique(path, document, ("slos", i, "name"), head.service, form.name)
+                objective = compiler.compile(form, ("slos", i))
                 if objective is not None and usable:
                     self.objectives.append(objective)
+        if "anomalies" in data:
+            self._monitors(path, document, head, monitors, usable=usable)
+
+    def _monitors(
+        self, path: str, document: Document, head: HeadForm, written: list[object], *, usable: bool
+    ) -> None:
+        self.watched[path] = self.watched.get(path, 0) + len(written)
+        compiler = MonitorCompiler(
+            path,
+            document,
+            head.service,
+            head.labels,
+            head.annotations,
+            self.problems,
+            self.notes,
+        )
+        for i, one in enumerate(written):
+            at = ("anomalies", i)
+            form = self._validated(path, document, at, MonitorForm, one)
+            if form is not None:
+                self._unique(path, document, (*at, "name"), head.service, form.name)
+                monitor = compiler.compile(form, at)
+                if monitor is not None and usable:
+                    self.monitors.append(monitor)
 
     def _validated(
-        self,
-        path: str,
-        document: Document,
-        at: Path,
-        form: type[HeadForm] | type[SloForm],
-        data: object,
-    ) -> HeadForm | SloForm | None:
+        self, path: str, document: Document, at: Path, form: type[_F], data: object
+    ) -> _F | None:
         try:
             return form.model_validate(data)
         except ValidationError as error:
@@ -120,13 +167,14 @@ class _Loader:
 
     def _unique(self, path: str, document: Document, at: Path, service: str, name: str) -> None:
         identity = f"{service}-{name}"
+        kind = "an SLO" if at[0] == "slos" else "a monitor"
         position = document.position(at)
-        first = self._seen.setdefault(identity, (path, f"{service}/{name}", position))
+        first = self._seen.setdefault((kind, identity), (path, f"{service}/{name}", position))
         if first[2] is position:
             return
         place = f"{first[0]}:{first[2].line}"
         if first[1] == f"{service}/{name}":
-            what = f"{service} has an SLO {name} already ({place})"
+            what = f"{service} has {kind} {name} already ({place})"
         else:
             what = f"{service} with {name} gives the id {identity}, as {first[1]} does ({place})"
         self._tell(path, position, what, "choose another name")
@@ -141,3 +189,8 @@ class _Loader:
 
     def _tell(self, path: str, position: Position, what: str, mend: str) -> None:
         self.problems.append(Problem(path, position, what, mend))
+
+
+def _listed(data: Mapping[str, object], key: str) -> list[object]:
+    found = data.get(key)
+    return found if isinstance(found, list) else []

@@ -6,16 +6,14 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from slo._fields import (
     Above,
     AbsentAfter,
-    AnnotationName,
     Attribute,
     Evidence,
     Factor,
-    LabelName,
     Name,
     Off,
     Percent,
@@ -27,27 +25,14 @@ from slo._fields import (
     TimeZone,
     Window,
 )
+from slo._forms import FORM, TEXT, AlertForm, AlertOrOff, Annotations, Form, Labels, form_or_text
+from slo.anomalies.spec import MonitorForm
 
 API_VERSION = "burnline/v1"
 SCHEMA_ID = "urn:burnline:v1:slos"
 
-# The names of a union's branches appear in pydantic's error paths; no YAML key looks like these.
-_FORM, _TEXT = "<form>", "<text>"
 
-
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-Labels = dict[LabelName, Text]
-Annotations = dict[AnnotationName, Text]
-
-
-def _form_or_text(value: object) -> str:
-    return _FORM if isinstance(value, dict | BaseModel) else _TEXT
-
-
-class CalendarForm(_Form):
+class CalendarForm(Form):
     """A window that starts anew with each calendar unit."""
 
     calendar: Literal["day", "week", "month", "quarter"] = Field(
@@ -58,7 +43,7 @@ class CalendarForm(_Form):
     )
 
 
-class SpansForm(_Form):
+class SpansForm(Form):
     """Events from spans, chosen by TraceQL spanset filters."""
 
     total: SpanFilter = Field(description="Which spans are events.")
@@ -70,7 +55,7 @@ class SpansForm(_Form):
     )
 
 
-class MetricsForm(_Form):
+class MetricsForm(Form):
     """Events from OTLP metrics: two counters, or a histogram split at a bound."""
 
     total: Selector | None = Field(default=None, description="The counter of all events.")
@@ -88,7 +73,7 @@ class MetricsForm(_Form):
     )
 
 
-class SlicesForm(_Form):
+class SlicesForm(Form):
     """Time slices: each slice of time with traffic is one event."""
 
     length: SliceLength = Field(
@@ -99,7 +84,7 @@ class SlicesForm(_Form):
     )
 
 
-class SliForm(_Form):
+class SliForm(Form):
     """What is counted: spans or metrics, perhaps by time slices."""
 
     spans: SpansForm | None = Field(
@@ -111,14 +96,7 @@ class SliForm(_Form):
     )
 
 
-class AlertForm(_Form):
-    """Labels and annotations of the alerts of one severity."""
-
-    labels: Labels = Field(default={}, description="Labels added to these alerts.")
-    annotations: Annotations = Field(default={}, description="Annotations added to these alerts.")
-
-
-class TierForm(_Form):
+class TierForm(Form):
     """A burn-rate condition; for a default tier any part of it, for one of your own all."""
 
     severity: Literal["page", "ticket"] | None = Field(
@@ -134,7 +112,7 @@ class TierForm(_Form):
     )
 
 
-class AbsentForm(_Form):
+class AbsentForm(Form):
     """An alert where traffic is missing altogether."""
 
     after: AbsentAfter = Field(description="How long there must have been no event.")
@@ -142,27 +120,26 @@ class AbsentForm(_Form):
 
 
 _Absent = Annotated[
-    Annotated[AbsentForm, Tag(_FORM)] | Annotated[AbsentAfter, Tag(_TEXT)],
-    Discriminator(_form_or_text),
-]
-_Alert = Annotated[
-    Annotated[AlertForm, Tag(_FORM)] | Annotated[Off, Tag(_TEXT)], Discriminator(_form_or_text)
+    Annotated[AbsentForm, Tag(FORM)] | Annotated[AbsentAfter, Tag(TEXT)],
+    Discriminator(form_or_text),
 ]
 _Tier = Annotated[
-    Annotated[TierForm, Tag(_FORM)] | Annotated[Off, Tag(_TEXT)], Discriminator(_form_or_text)
+    Annotated[TierForm, Tag(FORM)] | Annotated[Off, Tag(TEXT)], Discriminator(form_or_text)
 ]
 _Window = Annotated[
-    Annotated[CalendarForm, Tag(_FORM)] | Annotated[Window, Tag(_TEXT)],
-    Discriminator(_form_or_text),
+    Annotated[CalendarForm, Tag(FORM)] | Annotated[Window, Tag(TEXT)],
+    Discriminator(form_or_text),
 ]
 
 
-class AlertsForm(_Form):
+class AlertsForm(Form):
     """Burn-rate alerts of one SLO."""
 
     name: Text | None = Field(default=None, description="The alertname label of this SLO's alerts.")
-    page: _Alert = Field(default=AlertForm(), description="Alerts that wake someone; off for none.")
-    ticket: _Alert = Field(
+    page: AlertOrOff = Field(
+        default=AlertForm(), description="Alerts that wake someone; off for none."
+    )
+    ticket: AlertOrOff = Field(
         default=AlertForm(), description="Alerts for working hours; off for none."
     )
     tiers: dict[Name, _Tier] = Field(
@@ -172,7 +149,7 @@ class AlertsForm(_Form):
     )
 
 
-class SloForm(_Form):
+class SloForm(Form):
     """One service-level objective."""
 
     name: Name = Field(description="Unique within the service.", examples=["availability"])
@@ -213,20 +190,30 @@ class SloForm(_Form):
     annotations: Annotations = Field(default={}, description="Annotations of this SLO's alerts.")
 
 
-class HeadForm(_Form):
-    """A document without its SLOs, which are checked one by one."""
+class HeadForm(Form):
+    """A document without its SLOs and monitors, which are checked one by one."""
 
     api_version: Literal["burnline/v1"] = Field(alias="apiVersion", description="The format.")
     service: Name = Field(description="The service all SLOs of this document are for.")
     labels: Labels = Field(default={}, description="Labels of every SLO here.")
     annotations: Annotations = Field(default={}, description="Annotations of every SLO here.")
-    slos: list[Any] = Field(min_length=1, description="The SLOs.")
+    slos: list[Any] = Field(default=[], min_length=1, description="The SLOs.")
+    anomalies: list[Any] = Field(default=[], description="The monitors.")
 
 
 class FileForm(HeadForm):
-    """Service-level objectives of one service, for Burnline."""
+    """Service-level objectives of one service, and what is watched for anomalies, for Burnline."""
 
-    slos: list[SloForm] = Field(min_length=1, description="The SLOs.")
+    slos: list[SloForm] = Field(
+        default_factory=list,
+        min_length=1,
+        description="The SLOs; may be left out beside anomalies.",
+    )
+    anomalies: list[MonitorForm] = Field(
+        default_factory=list,
+        description="What is watched for anomalies. Where no file has this key the defaults are "
+        "watched; [] watches nothing.",
+    )
 
 
 def json_schema() -> dict[str, Any]:

@@ -38,12 +38,17 @@ class Readings:
         at: Unix seconds at which the interval ended, a multiple of `every`; each is emitted once, ascending,
             also where nothing arrived in it.
         every: its length in seconds.
-        keys: the series known so far for this `every`, one an element; only ever appended to.
+        keys: the series known so far for this `every`, one an element. Appended to; a place changes its
+            series only after that was `gone`, and is then in `reset`.
         values: `float64[keys]`; NaN where there is none (a quantile of no spans); a rate of no spans is 0.
         counts: `int64[keys]`: the events that a value is made of.
         trace_ids: hex ids of a few of an entity's spans in the interval (of errors and of the slowest first).
-        frozen: the source has gone silent: these readings tell nothing of the service.
+        frozen: the source has gone silent, or the engine was not listening: these readings tell nothing of
+            the service, and all are NaN.
         watermark: Unix seconds of the newest arrival of the source, 0 before the first.
+        gone: series that have ended: their entity was silent for a day, or their monitor has changed. Their
+            places are NaN until they are another's.
+        reset: places that have another series than in the readings before.
     """
 
     shard: str
@@ -57,3 +62,5 @@ class Readings:
     trace_ids: dict[EntityKey, tuple[str, ...]] = field(default_factory=dict)
     frozen: bool = False
     watermark: float = 0.0
+    gone: tuple[ReadingKey, ...] = ()
+    reset: tuple[int, ...] = ()

@@ -22,10 +22,11 @@ class Feature:
             `sum`: of `of`, a second; `mean`: of `of`; `metric`: the value of the metric selector (a counter's
             increase a second, a gauge's mean, a histogram's quantile where `quantile` is set).
         of: the numeric field, for quantile, sum and mean.
-        bad: for errors; None for spans with status error.
+        bad: for errors, which are; None for spans with status error. For rate: only these; None for all.
         quantile: in (0, 1).
         selector: for metric.
-        unit: for people: `s`, `1/s`, `USD/s`, ...; empty for a plain number.
+        unit: for people: `s`, `1/s`, `USD/min`, ...; empty for a plain number.
+        per: a rate, a sum and a counter's increase are told by so many seconds.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Feature:
     quantile: float | None = None
     selector: MetricSelector | None = None
     unit: str = ""
+    per: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Monitor:
         every: seconds of an interval.
         false_alarms: that are accepted, a second and series.
         severity: of its alerts while no SLO of the service burns.
+        alerts: whether alerts come of it at all; else series alone.
     """
 
     service: str
@@ -78,6 +81,7 @@ class Monitor:
     severity: Severity = "ticket"
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+    alerts: bool = True
 
     @property
     def id(self) -> str:
@@ -103,3 +107,16 @@ class Monitor:
     def group_labels(self) -> tuple[str, ...]:
         """`by` as Prometheus label names."""
         return tuple(label_name(f.name) for f in self.by)
+
+    def service_of(self, group: tuple[str, ...]) -> str:
+        """The service that an entity belongs to: its own where `by` says it, else the file's."""
+        for which, value in zip(self.by, group, strict=True):
+            if value and _names_service(which, self.signal):
+                return value
+        return self.service
+
+
+def _names_service(which: Field, signal: Signal) -> bool:
+    if signal == "metrics":  # the scope of a label says nothing
+        return which.name in ("service_name", "service.name")
+    return which == Field("resource", "service.name")

@@ -127,7 +127,7 @@ def _number(text: str) -> Sequence[Any]:
 
 
 def _field(value: Any) -> object:
-    return _fields._selector(parse_field, "span.x")(value)
+    return _fields.parsed_with(parse_field, "span.x")(value)
 
 
 _READERS: tuple[Callable[[Any], object], ...] = (

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slo
+from slo.anomalies.model import Monitor
 from slo.document import Value, read_documents
 from slo.spec import API_VERSION, json_schema, json_schema_text
 from tests.slo.golden import GOLDEN, compare
 
 YAML_FILES = sorted(GOLDEN.glob("*.yaml"))
-GOOD = ("spans.yaml", "metrics.yaml")
+GOOD = ("spans.yaml", "metrics.yaml", "anomalies.yaml")
 
 
 def _described(objective: slo.Objective) -> str:
@@ -32,12 +33,25 @@ def _described(objective: slo.Objective) -> str:
     return "\n".join(lines)
 
 
+def _monitor(monitor: Monitor) -> str:
+    lines = [f"{monitor.id} (generation {monitor.generation})"]
+    for field in fields(monitor):
+        value = getattr(monitor, field.name)
+        if field.name == "features":
+            lines += [f"  feature: {feature}" for feature in value]
+        else:
+            lines.append(f"  {field.name}: {value}")
+    return "\n".join(lines)
+
+
 @pytest.mark.parametrize("path", YAML_FILES, ids=lambda p: p.name)
 def test_golden(path: Path) -> None:
     loaded = slo.load({path.name: path.read_text("utf-8")})
     parts = [*map(str, loaded.problems), *map(str, loaded.notes)]
     if path.name in GOOD:
         parts += map(_described, loaded.objectives)
+        if loaded.watched:
+            parts += map(_monitor, loaded.monitors)
         assert not loaded.problems
     else:
         assert loaded.problems
