@@ -5,13 +5,14 @@ their keys, not by their places in the readings, so that a restart or a reload m
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors import Bank, Verdict, Verdicts
+from slo._pickled import completed
 from slo.anomalies._detectors import Named, is_default, named
 from slo.anomalies.messages import EntityKey, ReadingKey, Readings
 from slo.anomalies.model import Monitor
@@ -76,12 +77,14 @@ class LaneState:
         banks: by budget of false alarms.
         named: detectors of series and entities, with what they were made of.
         alerts: the series that were strange at last.
+        dead: places in the readings whose series has gone, until they are another's.
     """
 
     at: float = -np.inf
     banks: dict[float, _Rows] = field(default_factory=dict)
     named: dict[ReadingKey, tuple[str, Named]] = field(default_factory=dict)
     alerts: frozenset[ReadingKey] = frozenset()
+    dead: frozenset[int] = frozenset()
 
 
 class Detecting:
@@ -101,7 +104,13 @@ class Detecting:
     ) -> None:
         self._monitors = monitors
         self._make = make
-        self._lanes = {every: _Lane(monitors, make, kept) for every, kept in (state or {}).items()}
+        # Places of an interval that is measured no more mean nothing when it is measured again.
+        measured = {monitor.every for monitor in monitors.values()}
+        self._lanes = {
+            every: _Lane(monitors, make, completed(kept))
+            for every, kept in (state or {}).items()
+            if every in measured
+        }
 
     def judge(self, readings: Readings) -> Judged | None:
         """Judge a moment's readings, and learn from them, unless they are frozen.
@@ -140,10 +149,15 @@ class _Lane:
         if readings.at <= self._state.at:
             return None
         self._state.at = readings.at
-        if readings.keys is not self._given:
-            if readings.keys != self._given:
-                self._arrange(readings.keys)
-            self._given = readings.keys
+        changed = readings.keys is not self._given and readings.keys != self._given
+        self._given = readings.keys
+        if readings.gone or readings.reset:
+            gone = set(readings.gone)
+            dead = {place for place, key in enumerate(readings.keys) if key in gone}
+            self._state.dead = (self._state.dead | dead).difference(readings.reset)
+            changed = True
+        if changed:
+            self._arrange(readings.keys)
         values = np.full(len(self._keys), np.nan)
         values[: len(self._places)] = readings.values[self._places]
         verdicts = _nothing(len(self._keys))
@@ -170,14 +184,15 @@ class _Lane:
             budget: _Rows(each.bank.trimmed(), each.rows, each.free)
             for budget, each in self._state.banks.items()
         }
-        return LaneState(self._state.at, banks, self._state.named, self._state.alerts)
+        return replace(self._state, banks=banks)
 
     def _arrange(self, given: tuple[ReadingKey, ...]) -> None:
         """Take up other series; what is there no more is forgotten."""
         known = [
             (place, key, monitor)
             for place, key in enumerate(given)
-            if (monitor := self._monitors.get(key.entity.monitor)) is not None
+            if place not in self._state.dead
+            and (monitor := self._monitors.get(key.entity.monitor)) is not None
             and monitor.measures(key.entity.generation)
         ]
         self._places = np.array([place for place, _, _ in known], np.int64)

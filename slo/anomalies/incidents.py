@@ -130,7 +130,9 @@ class Incidents:
         for incident in self._open.values():
             for key, part in incident.parts.items():
                 monitor = monitors.get(key.entity.monitor)
-                part.gone |= monitor is None or not monitor.measures(key.entity.generation)
+                part.gone |= not (
+                    monitor and monitor.alerts and monitor.measures(key.entity.generation)
+                )
 
     def state(self) -> IncidentsState:
         """What a snapshot keeps."""
@@ -155,6 +157,8 @@ class Incidents:
         for place in np.flatnonzero(judged.verdicts.alert).tolist():
             entity = judged.keys[place].entity
             monitor = self._monitors[entity.monitor]
+            if not monitor.alerts:
+                continue
             incident = self._open.setdefault(entity.service, Open(readings.at))
             incident.add(readings, judged, place, monitor)
             if severities.get(entity.service) != "page":

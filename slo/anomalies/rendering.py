@@ -65,16 +65,16 @@ def name(member: Member) -> str:
 def quantity(value: float, unit: str) -> str:
     """A value with its unit; empty where there is none.
 
-    >>> [quantity(v, u) for v, u in ((0.0312, "ratio"), (12_345.6, "USD/s"), (2.0, "1/s"), (3.14159, ""))]
-    ['3.12 %', '12,346 USD/s', '2/s', '3.14']
+    >>> [quantity(v, u) for v, u in ((0.0312, "ratio"), (12_345.6, "USD/s"), (2.0, "1/min"), (3.14159, ""))]
+    ['3.12 %', '12,346 USD/s', '2/min', '3.14']
     """
     if not math.isfinite(value):
         return ""
     if unit == "ratio":
         value, unit = value * 100, "%"
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    if unit == "1/s":
-        return f"{text}/s"
+    if unit.startswith("1/"):
+        return text + unit.removeprefix("1")
     return f"{text} {unit}".rstrip()
 
 

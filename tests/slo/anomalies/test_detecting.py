@@ -76,6 +76,34 @@ def test_series_that_are_gone_free_their_rows_and_begin_anew() -> None:
     assert back.verdicts.learning.tolist() == [False, True]
 
 
+def test_a_place_whose_series_has_gone_is_another_s_only_when_that_is_told() -> None:
+    detecting = Detecting(MONITORS)
+    for moment in range(40):
+        detecting.judge(readings(NOW + 60 * moment, {A: 5.0, B: 5.0}))
+    gone = detecting.judge(readings(NOW + 2400, {A: NAN, B: 5.0}, gone=(A,)))
+    assert gone.keys == (B,)
+    kept = pickle.loads(pickle.dumps(detecting.state()))  # noqa: S301  just pickled
+    detecting = Detecting(MONITORS, kept)
+    assert detecting.judge(readings(NOW + 2460, {A: NAN, B: 5.0})).keys == (B,), "told once"
+    # The entity is back, in its old place and in none that it had before.
+    back = detecting.judge(readings(NOW + 2520, {A: 5.0, B: 5.0}, reset=(0,)))
+    assert back.keys == (A, B)
+    assert back.verdicts.learning.tolist() == [True, False]
+    other = detecting.judge(readings(NOW + 2580, {A: NAN, B: 5.0}, gone=(A,)))
+    assert other.keys == (B,)
+    assert detecting.judge(readings(NOW + 2640, {C: 5.0, B: 5.0}, reset=(0,))).keys == (C, B)
+
+
+def test_an_interval_that_is_measured_no_more_is_forgotten() -> None:
+    slow = monitor("slow", every=300)
+    mine = key(RATE, "a", of=slow)
+    detecting = Detecting({**MONITORS, slow.id: slow})
+    detecting.judge(readings(NOW, {mine: NAN}, every=300, gone=(mine,)))
+    detecting = Detecting(MONITORS, detecting.state())
+    detecting = Detecting({**MONITORS, slow.id: slow}, detecting.state())
+    assert detecting.judge(readings(NOW + 300, {mine: 1.0}, every=300)).keys == (mine,)
+
+
 def test_each_budget_has_a_bank_and_each_interval_its_own() -> None:
     strict = monitor("strict", false_alarms=1e-9)
     slow = monitor("slow", every=300)

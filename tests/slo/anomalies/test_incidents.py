@@ -205,7 +205,7 @@ def test_a_restart_goes_on_where_it_was() -> None:
     assert (after.opened, after.starts_at, after.count) == (before.opened, before.starts_at, 2)
 
 
-@pytest.mark.parametrize("change", [{"features": (RATE,)}, None])
+@pytest.mark.parametrize("change", [{"features": (RATE,)}, {"alerts": False}, None])
 def test_what_is_watched_no_longer_ends(change: dict[str, object] | None) -> None:
     day = Day()
     [before] = day.next([KEYS[3], KEYS[4]]).firing
@@ -232,6 +232,13 @@ def test_a_series_that_is_gone_keeps_nothing_open() -> None:
     day = Day()
     day.next([KEYS[4]])
     assert len(day.next(keys=KEYS[:3]).ended) == 1
+
+
+def test_a_monitor_without_alerts_opens_nothing() -> None:
+    day = Day([SERVICES, replace(MODELS, alerts=False)])
+    assert not day.next([KEYS[3]]).firing
+    [now] = day.next([KEYS[0], KEYS[3]]).firing
+    assert now.count == 1
 
 
 def test_the_same_feature_of_another_service_is_another_incident() -> None:
