@@ -11,7 +11,7 @@ the source and the sink differ.
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import bytewax.operators as op
@@ -21,9 +21,12 @@ from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
 from dataflows.guarded import Measuring
-from dataflows.steps import CoarseStep, DecideStep, IntakeStep
+from dataflows.steps import CoarseStep, DecideStep, DetectStep, IntakeStep
 from engine.spool.arrivals import Arrivals
 from engine.telemetry.watch import Watch
+from slo.anomalies.decision import AnomalyDecision
+from slo.anomalies.messages import Readings
+from slo.anomalies.model import Monitor
 from slo.decision import Decision
 from slo.durations import format_duration
 from slo.messages import Deposit, Update
@@ -82,6 +85,24 @@ def build(
     decisions = op.stateful_batch("decide", together, partial(DecideStep, plan, watch))
     op.output("publish", decisions, sink)
     return flow
+
+
+def detect(
+    readings: KeyedStream[Readings],
+    monitors: Mapping[str, Monitor],
+    sink: Sink[tuple[str, AnomalyDecision]],
+    watch: Watch | None = None,
+) -> None:
+    """Go on from readings to decisions on anomalies.
+
+    Args:
+        readings: keyed by shard; all of a service in one.
+        monitors: by id.
+        sink: takes `(shard, AnomalyDecision)`.
+        watch: told what the step does.
+    """
+    step = partial(DetectStep, monitors, watch or Watch())
+    op.output("publish_anomalies", op.stateful_batch("detect", readings, step), sink)
 
 
 class _PerThread(threading.local):

@@ -39,6 +39,7 @@ from engine.service import Service, ServiceConfig, ServiceError
 from engine.sinks.board import Board
 from engine.sinks.publish import Publish, Take
 from engine.sinks.remote_write import RemoteWrite
+from engine.sinks.shown import Change
 from engine.slo_files import load_paths
 from engine.spool.spool import Spool, SpoolUnavailable
 from engine.spool.spool_source import SpoolSource
@@ -49,6 +50,7 @@ from engine.telemetry.metrics import EngineMetrics
 from engine.telemetry.sources import Sources
 from engine.telemetry.vitals import Vitals
 from engine.telemetry.watch import LiveWatch
+from slo.anomalies.decision import Incident
 from slo.decision import Alert, Decision
 from slo.model import Objective
 from slo.plan import Plan
@@ -94,11 +96,14 @@ class Engine:
             self.plan.objectives,
             settings.data_dir / "alerts.json",
             on_book_failure=self.metrics.book_failures.inc,
+            monitors=loaded.monitors,
         )
         self.vitals = Vitals(self.metrics, self.board, settings.data_dir, self._clock)
         self.metrics.watch_flow(self._clock, self._too_late, self.vitals.now)
         self.metrics.snapshot_interval.set(settings.snapshot_seconds)
         self.metrics.watch_points(self._points)
+        self.metrics.watch_anomalies(lambda: self._watched()[1], lambda: self._watched()[0])
+        self.board.subscribe(self._count_incidents)
         self.watch = LiveWatch(self.metrics, self.vitals.now)
         self.sources = Sources(self.metrics, self._objectives, settings.stale_after)
         self.cardinality = Cardinality(self.metrics, self._objectives, self.plan.limit)
@@ -146,7 +151,7 @@ class Engine:
         return build(
             plan,
             self._source,
-            Publish(self._publisher, self.watch),
+            Publish(self._publisher, self.watch.published),
             lambda: self._measurer(plan),
             spread=True,
             watch=self.watch,
@@ -393,6 +398,17 @@ class Engine:
         decisions = self.board.snapshot().decisions
         counts = sum((Counter(decision.points) for decision in decisions), Counter[str]())
         return counts, sum(decision.streams for decision in decisions)
+
+    def _watched(self) -> tuple[int, int]:
+        """Series that are watched for anomalies: those that are judged, and those that are learnt."""
+        decisions = self.board.snapshot().anomalies
+        learning = sum(int(d.verdicts.learning.sum()) for d in decisions)
+        return sum(len(d.keys) for d in decisions) - learning, learning
+
+    def _count_incidents(self, change: Change) -> None:
+        for shown in change.fired:
+            if isinstance(shown.alert, Incident):
+                self.metrics.incidents.labels(shown.alert.severity).inc()
 
     def _undecodable(self, which: str, reason: str) -> None:
         self.metrics.undecodable.labels(which).inc()

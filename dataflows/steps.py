@@ -6,12 +6,17 @@ have changed the arrays.
 
 import pickle
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
+from typing import Protocol
 
 from bytewax.operators import StatefulBatchLogic
 
 from engine.telemetry.watch import Watch
+from slo.anomalies.decider import AnomalyDecider
+from slo.anomalies.decision import AnomalyDecision
+from slo.anomalies.messages import Readings
+from slo.anomalies.model import Monitor
 from slo.decider import Decider
 from slo.decision import Decision
 from slo.durations import format_duration
@@ -21,6 +26,12 @@ from slo.shard import Coarse, Intake
 from slo.windows import Level
 
 _RETAIN = StatefulBatchLogic.RETAIN
+
+
+class _Watched(Protocol):
+    """A step that tells what it does."""
+
+    watch: Watch
 
 
 class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
@@ -108,9 +119,7 @@ class DecideStep(StatefulBatchLogic[Update, Decision, bytes]):
         return _saved(self, "decide", self.decider.state)
 
 
-def _saved(
-    step: "IntakeStep | CoarseStep | DecideStep", name: str, state: Callable[[], object]
-) -> bytes:
+def _saved(step: _Watched, name: str, state: Callable[[], object]) -> bytes:
     began = time.perf_counter_ns()
     saved = pickle.dumps(state(), pickle.HIGHEST_PROTOCOL)
     step.watch.saved(name, id(step), began, len(saved))
@@ -120,3 +129,23 @@ def _saved(
 def _second(deposit: Deposit) -> tuple[int, int]:
     """The clock's second, and the step of the clock if it was stepped within it."""
     return int(deposit.clock), deposit.ahead_ns // 1_000_000_000
+
+
+class DetectStep(StatefulBatchLogic[Readings, AnomalyDecision, bytes]):
+    """The anomalies of a shard. It is awake, and so saved, only where an interval has ended."""
+
+    def __init__(self, monitors: Mapping[str, Monitor], watch: Watch, resume: bytes | None) -> None:
+        self.watch = watch
+        state = None if resume is None else pickle.loads(resume)  # noqa: S301  our own recovery store
+        self.decider = AnomalyDecider(monitors, state)
+
+    def on_batch(self, values: list[Readings]) -> tuple[Iterable[AnomalyDecision], bool]:
+        """Judge the readings of each moment, in their order."""
+        began = time.perf_counter_ns()
+        decisions = [self.decider.take(readings) for readings in values]
+        self.watch.spent("detect", values[-1].clock, began)
+        return [decision for decision in decisions if decision is not None], _RETAIN
+
+    def snapshot(self) -> bytes:
+        """Detectors and open incidents."""
+        return _saved(self, "detect", self.decider.state)

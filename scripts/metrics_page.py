@@ -28,6 +28,14 @@ also have those of its groups. "Ratio" is a share from 0 to 1, or a burn rate.
 `slo:sli_error:ratio_rate...` stands once for every window in use (`5m`, `1h`, `30d`, ...), with the label
 `sloth_window`.
 
+## Each series that is watched for anomalies
+
+With the labels `monitor`, `service`, `feature` and those of the entity (`by`), at the interval that ended
+last. What there is not is absent: while a detector learns an expectation, of an interval without events a
+latency. Their alerts are in `ALERTS`.
+
+{anomalies}
+
 ## The engine
 
 {engine}
@@ -48,7 +56,9 @@ class Row(NamedTuple):
 
 def page() -> str:
     """The whole page."""
-    return PAGE.format(slos=_table(slo_rows()), engine=_table(engine_rows()))
+    return PAGE.format(
+        slos=_table(slo_rows()), anomalies=_table(anomaly_rows()), engine=_table(engine_rows())
+    )
 
 
 def slo_rows() -> list[Row]:
@@ -56,6 +66,11 @@ def slo_rows() -> list[Row]:
     ratio = metrics.error_ratio("...")
     rows = [_row(s.name, s.type, s.help) for s in metrics.SLO_SERIES]
     return [*rows[:3], _row(ratio.name, ratio.type, "Share of bad events in a window."), *rows[3:]]
+
+
+def anomaly_rows() -> list[Row]:
+    """The families made from decisions on anomalies."""
+    return [_row(s.name, s.type, s.help) for s in metrics.ANOMALY_SERIES]
 
 
 def engine_rows() -> list[Row]:

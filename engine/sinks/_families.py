@@ -1,6 +1,7 @@
 """Metric families as text: label text rendered once, values joined with it at each scrape."""
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -104,13 +105,23 @@ def format_values(values: Floats) -> list[str]:
     return texts
 
 
+def present(family: Family, matrix: Floats) -> tuple[list[str], Floats]:
+    """The samples of a family that have a value (one that is not finite is none), and the values."""
+    values = matrix[family.rows, family.columns]
+    there = np.isfinite(values)
+    if there.all():
+        return family.heads, values
+    return list(compress(family.heads, there.tolist())), values[there]
+
+
 def render(family: Family, matrix: Floats, *, openmetrics: bool) -> str:
     """A family's lines, empty where it has no samples."""
-    if not family.heads:
+    heads, found = present(family, matrix)
+    if not heads:
         return ""
-    values = format_values(matrix[family.rows, family.columns])
+    values = format_values(found)
     parts = [""] * (2 * len(values))
-    parts[::2] = family.heads
+    parts[::2] = heads
     parts[1::2] = values
     return f"{family.header.openmetrics if openmetrics else family.header.plain}{''.join(parts)}\n"
 

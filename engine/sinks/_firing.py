@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from engine.sinks.book import Entry
-from engine.sinks.shown import AnyAlert, Labels, Shown, labels_of
+from engine.sinks.shown import AnyAlert, Change, Labels, Shown, labels_of
 from slo.anomalies.decision import Incident
 from slo.model import Objective
 
@@ -32,13 +32,6 @@ class IncidentIdentity(NamedTuple):
     service: str
     severity: str
     opened: float
-
-
-class Change(NamedTuple):
-    """What began to fire, and what ended (with `ends_at`)."""
-
-    fired: tuple[Shown, ...]
-    ended: tuple[Shown, ...]
 
 
 NOTHING = Change((), ())

@@ -22,8 +22,8 @@ from yarl import URL
 from engine.access.credentials import Outgoing
 from engine.sinks import watchdog as watchdog_module
 from engine.sinks._outbox import Item, Outbox, Progress, payload
-from engine.sinks.board import Board, Change
-from engine.sinks.shown import Labels, Shown
+from engine.sinks.board import Board
+from engine.sinks.shown import Change, Labels, Shown
 from engine.sinks.watchdog import Watchdog
 from engine.telemetry import tracing
 from engine.telemetry.log import log

@@ -9,24 +9,27 @@ decision says otherwise.
 
 After a reload the old objectives and their series stay on the board until every shard has decided under
 the new ones; alerts change over shard by shard, each shown with the objective that it was decided under.
+
+Decisions on anomalies come once an interval. Those that were replayed after a restart are taken as of now
+when every shard is up to date: the next one may be minutes away. The board is also where anomalies and
+SLOs meet: an incident becomes a page while an SLO of its service burns.
 """
 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.sinks._firing import Change, FiringAlerts, identity, joined
+from engine.sinks._firing import NOTHING, RAISED, FiringAlerts, joined
 from engine.sinks._outbox import EXPIRY_SECONDS
 from engine.sinks.book import Entry, read_book, read_ended, write_book
-from engine.sinks.shown import AnyAlert, Labels, Shown, labels_of
+from engine.sinks.shown import AnyAlert, Change, Labels, Shown, labels_of
 from engine.telemetry.log import log
-from slo.anomalies.decision import Incident
+from slo.anomalies.decision import AnomalyDecision, Incident
+from slo.anomalies.model import Monitor
 from slo.decision import Decision
 from slo.model import Objective
-
-__all__ = ["Board", "Change", "Snapshot", "identity"]
 
 # A shard that is still unheard of so long after the first live decision does not exist any more.
 CARRIED_SECONDS = 300.0
@@ -47,11 +50,15 @@ class Snapshot:
         decisions: the live ones, one a shard.
         settled: every shard has been heard of: an objective without series has no events.
         objectives: what they were decided under, by id; the same object until a reload.
+        anomalies: the newest decisions on anomalies, one a shard and length of interval.
+        monitors: what is watched for them, by id; the same object until a reload.
     """
 
     decisions: tuple[Decision, ...]
     settled: bool
     objectives: Mapping[str, Objective]
+    anomalies: tuple[AnomalyDecision, ...] = ()
+    monitors: Mapping[str, Monitor] = field(default_factory=dict)
 
 
 Listener = Callable[[Change], None]
@@ -67,6 +74,7 @@ class Board:
         on_book_failure: told when the book could not be written.
         wall: Unix seconds. Outside nothing begins or ends later than that, although the engine's time is
             ahead of a clock that was set back.
+        monitors: what is watched for anomalies.
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class Board:
         clock: Callable[[], float] = time.monotonic,
         on_book_failure: Callable[[], None] = lambda: None,
         wall: Callable[[], float] = time.time,
+        monitors: Sequence[Monitor] = (),
     ) -> None:
         # Replaced at a reload, never changed: whoever holds it may go on reading.
         self.objectives: Mapping[str, Objective] = {o.id: o for o in objectives}
@@ -91,6 +100,12 @@ class Board:
         self._next: dict[str, Decision] | None = None
         self._next_since: float | None = None
         self._replaying: set[str] = set()
+        self.monitors: Mapping[str, Monitor] = {m.id: m for m in monitors}
+        self._anomalies: dict[tuple[str, int], AnomalyDecision] = {}
+        # Replayed ones, until every shard is up to date.
+        self._replayed: dict[tuple[str, int], AnomalyDecision] = {}
+        # Of which shards' anomalies has been heard since the start or the last reload.
+        self._watched: set[str] = set()
         self._live_since: float | None = None
         # When the shards began to be heard of, anew after a reload.
         self._heard_since = 0.0
@@ -109,13 +124,22 @@ class Board:
                 over = Shown(alert, objective, labels_of(alert, objective))
                 self._over[over.labels] = over
 
-    def reload(self, objectives: Sequence[Objective]) -> None:
+    def reload(
+        self, objectives: Sequence[Objective], monitors: Sequence[Monitor] | None = None
+    ) -> None:
         """Take decisions about other objectives from now on; none about the old may follow.
 
         What is shown changes at once when every shard has decided under the new ones.
+
+        Args:
+            objectives: the others.
+            monitors: likewise; None for those of before.
         """
         with self._lock:
             self.objectives = {o.id: o for o in objectives}
+            if monitors is not None:
+                self.monitors = {m.id: m for m in monitors}
+            self._watched = set()
             self._next_since = None
             if self._live:
                 self._next = {}
@@ -138,26 +162,41 @@ class Board:
             change = self._firing.take(
                 decision.shard, decision.alerts, decision.ended, decision.clock, self.objectives
             )
+            if self._replayed and self._settled():
+                replayed, self._replayed = self._replayed, {}
+                change = joined(change, *map(self._take_anomalies, replayed.values()))
             if now - self._heard_since > CARRIED_SECONDS:
                 change = joined(change, self._firing.drop(self._is_heard, decision.clock))
-            if change.fired or change.ended or self._book_is_due(now):
-                self._remember(change)
-                self._keep(now)
-            listeners = list(self._listeners)
-        if change.fired or change.ended:
-            for listener in listeners:
-                _tell(listener, change)
+            if change != NOTHING:
+                change = joined(change, self._firing.raise_tickets(decision.clock))
+            listeners = self._follow(change, now)
+        self._say(change, listeners)
+
+    def publish_anomalies(self, decision: AnomalyDecision) -> None:
+        """Take a shard's decision on the anomalies of one length of interval."""
+        with self._lock:
+            if not decision.live:
+                # After a failure of the flow what is replayed may be older than what is shown.
+                shown = self._anomalies.get((decision.shard, decision.every))
+                if shown is None or decision.at > shown.at:
+                    self._replayed[decision.shard, decision.every] = decision
+                return
+            self._replayed.pop((decision.shard, decision.every), None)
+            change = self._take_anomalies(decision)
+            change = joined(change, self._firing.raise_tickets(decision.clock))
+            listeners = self._follow(change, self._clock())
+        self._say(change, listeners)
 
     def snapshot(self) -> Snapshot:
         """The newest live decision of each shard."""
         with self._lock:
-            since = self._live_since
-            settled = (
-                since is not None
-                and not self._replaying
-                and self._clock() - since >= SETTLE_SECONDS
+            return Snapshot(
+                tuple(self._live.values()),
+                self._settled(),
+                self._shown,
+                tuple(self._anomalies.values()),
+                self.monitors,
             )
-            return Snapshot(tuple(self._live.values()), settled, self._shown)
 
     def active_alerts(self) -> tuple[Shown, ...]:
         """Every alert that fires, those of the time before a restart among them."""
@@ -186,6 +225,29 @@ class Board:
 
         return unsubscribe
 
+    def _settled(self) -> bool:
+        """Whether every shard has been heard of live."""
+        since = self._live_since
+        return since is not None and not self._replaying and self._clock() - since >= SETTLE_SECONDS
+
+    def _take_anomalies(self, decision: AnomalyDecision) -> Change:
+        self._anomalies[decision.shard, decision.every] = decision
+        shard = _anomalies_of(decision.shard)
+        self._watched.add(shard)
+        return self._firing.take(shard, decision.incidents, decision.ended, decision.clock, {})
+
+    def _follow(self, change: Change, now: float) -> Sequence[Listener]:
+        """Keep what follows from a change; who is to be told."""
+        if change != NOTHING or self._book_is_due(now):
+            self._remember(change)
+            self._keep(now)
+        return list(self._listeners)
+
+    def _say(self, change: Change, listeners: Sequence[Listener]) -> None:
+        if change != NOTHING:
+            for listener in listeners:
+                _tell(listener, change)
+
     def _show(self, decision: Decision, now: float) -> None:
         """Put a decision's series up; after a reload once all shards have theirs."""
         if self._next is None:
@@ -198,8 +260,14 @@ class Board:
             self._live, self._next = self._next, None
             self._shown = self.objectives
 
-    def _is_heard(self, shard: str, _alert: AnyAlert) -> bool:
-        return shard in self._live or shard in self._replaying
+    def _is_heard(self, shard: str, alert: AnyAlert) -> bool:
+        if not isinstance(alert, Incident):
+            return shard in self._live or shard in self._replaying
+        if shard == RAISED or shard in self._watched:
+            return True
+        # Its readings come once an interval, so its shard may be heard of later than others.
+        longest = max(member.every for member in alert.members)
+        return self._clock() - self._heard_since <= CARRIED_SECONDS + 2 * longest
 
     def _knows(self, alert: AnyAlert) -> bool:
         return isinstance(alert, Incident) or alert.series.objective in self.objectives
@@ -237,6 +305,11 @@ class Board:
             if self._book_failed is not None:
                 log.info("the book of firing alerts is written again")
             self._book_failed = None
+
+
+def _anomalies_of(shard: str) -> str:
+    """The name under which a shard's incidents are kept beside its SLOs' alerts."""
+    return f"anomalies {shard}"
 
 
 def _tell(listener: Listener, change: Change) -> None:

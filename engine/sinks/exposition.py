@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import exposition as plain
 from prometheus_client.openmetrics import exposition as openmetrics_format
 
-from engine.sinks._families import Floats, render, render_fixed, samples_of
+from engine.sinks._anomaly_layout import AnomalyLayout, anomaly_matrix, lay_out_anomalies
+from engine.sinks._families import Family, Floats, present, render, render_fixed, samples_of
 from engine.sinks._layout import Layout, lay_out, sums
 from engine.sinks.board import Snapshot
 from engine.sinks.shown import Shown
@@ -36,6 +37,7 @@ class Exposition:
         self._objectives: Mapping[str, Objective] = {}
         self._layout: Layout | None = None
         self._fixed: dict[bool, str] = {}
+        self._anomalies: AnomalyLayout | None = None
 
     def render(
         self,
@@ -53,14 +55,11 @@ class Exposition:
             openmetrics: the format, instead of the text format.
             always: labels of further alerts, of no objective.
         """
-        decisions = snapshot.decisions
-        fixed, layout = self._texts(snapshot, openmetrics=openmetrics)
+        fixed, tables = self._texts(snapshot, openmetrics=openmetrics)
         pieces = [fixed]
-        if layout is not None:
-            ratios, others = matrices(layout, decisions)
-            pieces += [render(f, ratios, openmetrics=openmetrics) for f in layout.ratios]
-            pieces += [render(f, others, openmetrics=openmetrics) for f in layout.others]
-        pieces.append(_moment(decisions, alerts, always, openmetrics=openmetrics))
+        for families, matrix in tables:
+            pieces += [render(family, matrix, openmetrics=openmetrics) for family in families]
+        pieces.append(_moment(snapshot.decisions, alerts, always, openmetrics=openmetrics))
         return "".join(pieces).encode()
 
     def blocks(
@@ -73,18 +72,17 @@ class Exposition:
 
         Each sample is as `Family.heads` has it; those of a family are the same list until series change.
         """
-        decisions = snapshot.decisions
-        fixed, layout = self._texts(snapshot, openmetrics=False)
+        fixed, tables = self._texts(snapshot, openmetrics=False)
         yield samples_of(fixed)
-        if layout is not None:
-            ratios, others = matrices(layout, decisions)
-            for families, matrix in ((layout.ratios, ratios), (layout.others, others)):
-                for family in families:
-                    yield family.heads, matrix[family.rows, family.columns]
-        yield samples_of(_moment(decisions, alerts, always, openmetrics=False))
+        for families, matrix in tables:
+            for family in families:
+                yield present(family, matrix)
+        yield samples_of(_moment(snapshot.decisions, alerts, always, openmetrics=False))
 
-    def _texts(self, snapshot: Snapshot, *, openmetrics: bool) -> tuple[str, Layout | None]:
-        """What does not change with each decision; the layout where there are decisions."""
+    def _texts(
+        self, snapshot: Snapshot, *, openmetrics: bool
+    ) -> tuple[str, list[tuple[Sequence[Family], Floats]]]:
+        """What does not change with each decision; the families that do, and their values."""
         objectives, decisions, settled = snapshot.objectives, snapshot.decisions, snapshot.settled
         with self._lock:
             if self._objectives is not objectives:
@@ -95,7 +93,15 @@ class Exposition:
                 self._layout is not None and self._layout.fits(decisions, settled=settled)
             ):
                 self._layout = lay_out(objectives, decisions, settled=settled)
-            return self._fixed[openmetrics], self._layout if decisions else None
+            anomalies, monitors = snapshot.anomalies, snapshot.monitors
+            if self._anomalies is None or not self._anomalies.fits(monitors, anomalies):
+                self._anomalies = lay_out_anomalies(monitors, anomalies)
+            fixed, layout, watched = self._fixed[openmetrics], self._layout, self._anomalies
+        tables: list[tuple[Sequence[Family], Floats]] = []
+        if decisions and layout is not None:
+            ratios, others = matrices(layout, decisions)
+            tables += [(layout.ratios, ratios), (layout.others, others)]
+        return fixed, [*tables, (watched.families, anomaly_matrix(watched, anomalies))]
 
 
 def _moment(

@@ -1,6 +1,7 @@
 """An alert as it is shown outside: what was decided, and the labels that are its identity."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from slo.anomalies.decision import Incident
 from slo.anomalies.rendering import incident_labels, render_incident
@@ -34,6 +35,13 @@ class Shown:
         if self.objective is None:
             raise ValueError("an SLO's alert is shown with its objective")
         return render(self.alert, self.objective)
+
+
+class Change(NamedTuple):
+    """What began to fire, and what ended (with `ends_at`)."""
+
+    fired: tuple[Shown, ...]
+    ended: tuple[Shown, ...]
 
 
 def labels_of(alert: AnyAlert, objective: Objective | None) -> Labels:

@@ -12,8 +12,8 @@ from engine.columns.measure import Measured
 from engine.spool.arrivals import Arrivals
 from engine.telemetry import tracing
 
-Stage = Literal["measure", "intake", "windows", "decide", "publish"]
-STAGES: tuple[Stage, ...] = ("measure", "intake", "windows", "decide", "publish")
+Stage = Literal["measure", "intake", "windows", "decide", "publish", "detect"]
+STAGES: tuple[Stage, ...] = ("measure", "intake", "windows", "decide", "publish", "detect")
 
 
 @dataclass(slots=True)

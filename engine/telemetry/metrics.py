@@ -1,7 +1,7 @@
 """Every series that the engine shows on `/metrics`: name, help, type, unit, in this one place.
 
-`SLO_SERIES` are made from decisions by `engine.sinks.exposition`; `EngineMetrics` are the engine's own
-counters and gauges, kept by the official client.
+`SLO_SERIES` and `ANOMALY_SERIES` are made from decisions by `engine.sinks.exposition`; `EngineMetrics` are
+the engine's own counters and gauges, kept by the official client.
 """
 
 import math
@@ -94,6 +94,32 @@ SLO_SERIES = (
     FROZEN,
     DECIDED,
     ALERTS,
+)
+
+ANOMALY_VALUE = Series("burnline_anomaly_value", "What was observed in the last interval.")
+ANOMALY_EXPECTED = Series(
+    "burnline_anomaly_expected", "What was forecast for the last interval from those before it."
+)
+ANOMALY_LOWER = Series(
+    "burnline_anomaly_lower", "The least that would have been ordinary in the last interval."
+)
+ANOMALY_UPPER = Series(
+    "burnline_anomaly_upper", "The most that would have been ordinary in the last interval."
+)
+ANOMALY_SCORE = Series(
+    "burnline_anomaly_score",
+    "How strange the last interval was, from 0 to 1, of the same meaning for every series.",
+)
+ANOMALY_ACTIVE = Series(
+    "burnline_anomaly_active", "1 while the series is strange beyond its budget of false alarms."
+)
+ANOMALY_SERIES = (
+    ANOMALY_VALUE,
+    ANOMALY_EXPECTED,
+    ANOMALY_LOWER,
+    ANOMALY_UPPER,
+    ANOMALY_SCORE,
+    ANOMALY_ACTIVE,
 )
 
 
@@ -217,6 +243,7 @@ class EngineMetrics:
         self._add_clients()
         self._add_slos()
         self._add_work()
+        self._add_anomalies()
 
     def _add_sinks(self) -> None:
         """Where series and alerts go."""
@@ -461,6 +488,34 @@ class EngineMetrics:
             "burnline_build_info", "1, with what is running as labels.", ("version", "python")
         )
         self.build_info.labels(version("burnline"), platform.python_version()).set(1)
+
+    def _add_anomalies(self) -> None:
+        """What is watched for anomalies, and what came of it."""
+        self.anomaly_series = self._gauge(
+            "burnline_anomaly_series",
+            "Series that are watched for anomalies: judged, or learning while too little is known.",
+            ("state",),
+        )
+        self.judged_readings = self._counter(
+            "burnline_anomaly_readings", "Readings judged, in replays too.", ()
+        )
+        self.incidents = self._counter(
+            "burnline_anomaly_incidents",
+            "Alerts of anomalies that began, by severity; pages raised from tickets among them.",
+            ("severity",),
+        )
+        for severity in ("ticket", "page"):
+            self.incidents.labels(severity)
+
+    def watch_anomalies(self, learning: Callable[[], int], judged: Callable[[], int]) -> None:
+        """Show how many series are watched for anomalies, read at each scrape.
+
+        Args:
+            learning: those of which too little is known yet.
+            judged: the others.
+        """
+        for state, count in (("learning", learning), ("judged", judged)):
+            self.anomaly_series.labels(state).set_function(count)
 
     def watch_clock(self, clock: Clock) -> None:
         """Show the engine's clock, read at each scrape."""

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from engine.columns.measure import Measured
 from engine.spool.arrivals import Arrivals
 from engine.telemetry import tracing
 from engine.telemetry._batch_trace import STAGES, BatchTrace, Stage
 from engine.telemetry.log import log
 from engine.telemetry.metrics import EngineMetrics
+from slo.anomalies.decision import AnomalyDecision
 from slo.decision import Decision
 
 # The flow stands still while it pickles; pages wait for so long.
@@ -37,6 +40,9 @@ class Watch:
 
     def published(self, decisions: Sequence[Decision], began: int) -> None:
         """These decisions were published since."""
+
+    def judged(self, decisions: Sequence[AnomalyDecision], began: int) -> None:
+        """These decisions on anomalies were published since."""
 
 
 class LiveWatch(Watch):
@@ -101,6 +107,12 @@ class LiveWatch(Watch):
         self.spent("publish", newest, began)
         if clocks:
             self._batch.published(max(clocks))
+
+    def judged(self, decisions: Sequence[AnomalyDecision], began: int) -> None:
+        """See `Watch`."""
+        found = sum(int(np.isfinite(d.values).sum()) for d in decisions if not d.frozen)
+        self._metrics.judged_readings.inc(found)
+        self.spent("publish", max((d.clock for d in decisions), default=0.0), began)
 
     def _tell(self, whole: "_Snapshot") -> None:
         seconds = whole.busy / 1e9

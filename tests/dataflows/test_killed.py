@@ -21,8 +21,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from dataflows.flow import build
 from engine.columns.measure import Measurer
-from engine.sinks.board import Board, Change, identity
+from engine.sinks._firing import identity
+from engine.sinks.board import Board
 from engine.sinks.publish import Publish
+from engine.sinks.shown import Change
 from engine.spool.arrivals import Arrivals
 from engine.spool.clock import SECOND_NS
 from engine.spool.spool import Spool

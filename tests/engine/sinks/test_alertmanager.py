@@ -15,11 +15,13 @@ from yarl import URL
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.sinks import _outbox
 from engine.sinks import alertmanager as module
+from engine.sinks._firing import identity
 from engine.sinks._outbox import Outbox, Progress, payload
 from engine.sinks.alertmanager import Replica, Sender
 from engine.sinks.alertmanager import shown as address_shown
-from engine.sinks.board import Board, Change, identity
+from engine.sinks.board import Board
 from engine.sinks.book import read_book
+from engine.sinks.shown import Change
 from engine.telemetry.log import configure
 from engine.telemetry.metrics import EngineMetrics
 from slo.decision import Alert, SeriesKey, Silence

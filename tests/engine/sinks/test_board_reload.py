@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.sinks.board import BOOK_RETRY_SECONDS, SWITCH_SECONDS, Board, Change
+from engine.sinks.board import BOOK_RETRY_SECONDS, SWITCH_SECONDS, Board
 from engine.sinks.book import read_book
 from engine.sinks.exposition import Exposition
+from engine.sinks.shown import Change
 from slo.decision import Alert, SeriesKey
 from tests.engine.sinks.boards import NOW, alert, decision, grouped, objective
 
