@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from detectors import Verdicts
+from slo.anomalies.decision import AnomalyDecision, Incident, Member, Reading
 from slo.anomalies.detecting import Judged
 from slo.anomalies.messages import EntityKey, ReadingKey, Readings
 from slo.anomalies.model import Feature, Monitor
@@ -100,3 +101,54 @@ def judged(
         ),
         {each: place for place, each in enumerate(keys)},
     )
+
+
+def incident(**changes: Any) -> Incident:
+    """One of chat-api's, of a model that has become slow."""
+    member = Member(
+        key=key(P95, "m1"),
+        group=(("span.gen_ai.request.model", "m1"),),
+        unit="s",
+        every=60,
+        since=NOW,
+        strangest=Reading(NOW, 3.1, 0.8, 0.6, 1.2, 7.6e-6),
+        active=True,
+    )
+    base = Incident(
+        service="chat-api",
+        severity="ticket",
+        opened=NOW,
+        starts_at=NOW + 2,
+        ends_at=None,
+        monitor=MODELS.id,
+        labels=(("team", "llm"),),
+        annotations=(("runbook_url", "https://runbooks.example/anomaly"),),
+        members=(member,),
+        count=1,
+        trace_ids=("ab" * 16,),
+    )
+    return replace(base, **changes)
+
+
+def decision(
+    at: float = NOW,
+    incidents: Sequence[Incident] = (),
+    ended: Sequence[Incident] = (),
+    found: Judged | None = None,
+    **changes: Any,
+) -> AnomalyDecision:
+    """A shard's decision on one moment."""
+    found = found or judged([key(P95, "m1")], {})
+    base = AnomalyDecision(
+        shard="0",
+        clock=at + 2,
+        live=True,
+        at=at,
+        every=60,
+        keys=found.keys,
+        values=found.values,
+        verdicts=found.verdicts,
+        incidents=tuple(incidents),
+        ended=tuple(ended),
+    )
+    return replace(base, **changes)
