@@ -6,7 +6,7 @@ Between arrivals every moment at which a window changes is decided on too.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dataflows.flow import build
 from engine.columns.measure import Measurer
 from engine.recordings.files import Progress, Recorded, read_files
 from engine.spool.arrivals import Arrivals
+from slo.anomalies.decision import AnomalyDecision, Incident
 from slo.decision import Alert, Decision, SeriesKey, budget_remaining
 from slo.model import Objective
 from slo.plan import Plan
@@ -69,6 +70,7 @@ class Report:
         first: Unix seconds of the first arrival, 0 without any.
         last: of the last.
         absences: alerts of missing traffic by start, each with its end.
+        incidents: alerts of anomalies by start, each as it was last, with its end.
     """
 
     alerts: list[Alert] = field(default_factory=list)
@@ -81,6 +83,24 @@ class Report:
     first: float = 0.0
     last: float = 0.0
     absences: list[Alert] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+
+    def burns_in(self, incident: Incident, services: Mapping[str, str]) -> Alert | None:
+        """The first burn of an SLO of its service while an incident is open: it makes a page of a ticket.
+
+        Args:
+            incident: which.
+            services: of each objective, by id.
+        """
+        never = float("inf")
+        for alert in self.alerts:
+            apart = (
+                alert.starts_at >= (incident.ends_at or never)
+                or (alert.ends_at or never) <= incident.starts_at
+            )
+            if services.get(alert.series.objective) == incident.service and not apart:
+                return alert
+        return None
 
 
 def backtest(
@@ -256,6 +276,34 @@ class _Collector(DynamicSink[tuple[str, Decision]]):
                 report.outcomes.append(Outcome(SeriesKey(objective.id, ()), 0, 0, 1.0))
         place = {o.id: i for i, o in enumerate(plan.objectives)}
         report.outcomes.sort(key=lambda o: (place[o.key.objective], o.key.group or ()))
+
+
+class _IncidentCollector(DynamicSink[tuple[str, AnomalyDecision]]):
+    """Keeps every incident ever told, as it was last."""
+
+    def __init__(self) -> None:
+        self.incidents: dict[tuple[str, str, float], Incident] = {}
+
+    def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> "_IncidentPartition":
+        return _IncidentPartition(self)
+
+    def take(self, decision: AnomalyDecision) -> None:
+        for incident in (*decision.incidents, *decision.ended):
+            self.incidents[incident.service, incident.severity, incident.opened] = incident
+
+    def into(self, report: Report) -> None:
+        report.incidents = sorted(
+            self.incidents.values(), key=lambda i: (i.starts_at, i.service, i.severity)
+        )
+
+
+class _IncidentPartition(StatelessSinkPartition[tuple[str, AnomalyDecision]]):
+    def __init__(self, collector: _IncidentCollector) -> None:
+        self.collector = collector
+
+    def write_batch(self, items: list[tuple[str, AnomalyDecision]]) -> None:
+        for _, decision in items:
+            self.collector.take(decision)
 
 
 class _CollectorPartition(StatelessSinkPartition[tuple[str, Decision]]):

@@ -1,6 +1,7 @@
 """A backtest's report as JSON and as text for people."""
 
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -9,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dataflows.backtest import Report
+from slo.anomalies.decision import Incident, Member
+from slo.anomalies.rendering import rarity, render_incident
 from slo.decision import Alert, SliceCount
 from slo.durations import format_duration
 from slo.model import Objective
@@ -57,6 +60,7 @@ def as_json(report: Report, objectives: dict[str, Objective]) -> Json:
             for alert in report.budget_events
         ],
         "absences": [_absence(alert, objectives) for alert in report.absences],
+        "incidents": [_incident(i, report, objectives) for i in report.incidents],
         "requests": report.requests,
         "refused": len(report.refused),
         "apart": report.apart,
@@ -103,6 +107,46 @@ def _absence(alert: Alert, objectives: dict[str, Objective]) -> Json:
     }
 
 
+def _incident(incident: Incident, report: Report, objectives: dict[str, Objective]) -> Json:
+    burns = report.burns_in(incident, _services(objectives))
+    return {
+        "service": incident.service,
+        "severity": incident.severity,
+        "monitor": incident.monitor,
+        "starts_at": rfc3339(incident.starts_at),
+        "ends_at": rfc3339(incident.ends_at),
+        "first_cause": _member(incident.cause),
+        "members": [_member(member) for member in incident.members],
+        "count": incident.count,
+        "trace_ids": list(incident.trace_ids),
+        "burning": burns and burns.series.objective,
+        "page_at": burns and rfc3339(max(burns.starts_at, incident.starts_at)),
+    }
+
+
+def _member(member: Member) -> Json:
+    reading = member.strangest
+    figures = {
+        name: getattr(reading, name)
+        for name in ("value", "expected", "lower", "upper", "probability")
+    }
+    return {
+        "monitor": member.key.entity.monitor,
+        "feature": member.key.feature,
+        "group": dict(member.group),
+        "unit": member.unit,
+        "since": rfc3339(member.since - member.every),
+        "at": rfc3339(reading.at),
+        **{name: figure if isfinite(figure) else None for name, figure in figures.items()},
+        "unusual": rarity(reading.probability, member.every),
+        "taken_for_normal": member.stays,
+    }
+
+
+def _services(objectives: dict[str, Objective]) -> dict[str, str]:
+    return {id_: objective.service for id_, objective in objectives.items()}
+
+
 def _slice(found: SliceCount) -> Json:
     return {
         "values": dict(found.values),
@@ -128,12 +172,14 @@ def print_report(report: Report, objectives: dict[str, Objective], console: Cons
     for slo, metric, edge in report.edges:
         told = f"{slo}: {metric} has no bucket edge at the bound; {edge:g} was used"
         console.print(told, style="yellow", markup=False, soft_wrap=True)
-    silent = not (report.alerts or report.absences)
+    silent = not (report.alerts or report.absences or report.incidents)
     console.print("\n[bold]No alerts[/]" if silent else "\n[bold]Alerts[/]")
     for alert in report.alerts:
         console.print(_alert_text(alert, objectives[alert.series.objective]), soft_wrap=True)
     for alert in report.absences:
         console.print(_absence_text(alert, objectives[alert.series.objective]), soft_wrap=True)
+    for incident in report.incidents:
+        console.print(_incident_text(incident, report, objectives), soft_wrap=True)
     for alert in report.budget_events:
         objective = objectives[alert.series.objective]
         console.print(
@@ -152,6 +198,24 @@ def _absence_text(alert: Alert, objective: Objective) -> Text:
     return _marked(alert, [_lasted(alert, objective), since])
 
 
+def _incident_text(incident: Incident, report: Report, objectives: dict[str, Objective]) -> Text:
+    cause = incident.cause
+    summary = render_incident(incident).annotations["summary"]
+    more = incident.count - 1
+    lines = [
+        f"{summary}: {_until(incident.starts_at, incident.ends_at)}",
+        f"{rarity(cause.strangest.probability, cause.every)} at this rate"
+        + (f"; {more} more series with it" if more else ""),
+    ]
+    burns = report.burns_in(incident, _services(objectives))
+    if burns is not None and incident.severity != "page":
+        since = _moment(max(burns.starts_at, incident.starts_at))
+        lines.append(f"a page from {since}, as {burns.series.objective} burns")
+    if any(member.stays for member in incident.members):
+        lines.append("ended as the new level was taken for normal")
+    return _marked(incident, lines)
+
+
 def _alert_text(alert: Alert, objective: Objective) -> Text:
     lines = [
         _lasted(alert, objective),
@@ -167,11 +231,15 @@ def _alert_text(alert: Alert, objective: Objective) -> Text:
 
 
 def _lasted(alert: Alert, objective: Objective) -> str:
-    until = "still firing" if alert.ends_at is None else f"to {_moment(alert.ends_at)}"
-    return f"{_name(alert, objective)}: {_moment(alert.starts_at)} {until}"
+    return f"{_name(alert, objective)}: {_until(alert.starts_at, alert.ends_at)}"
 
 
-def _marked(alert: Alert, lines: list[str]) -> Text:
+def _until(starts_at: float, ends_at: float | None) -> str:
+    until = "still firing" if ends_at is None else f"to {_moment(ends_at)}"
+    return f"{_moment(starts_at)} {until}"
+
+
+def _marked(alert: Alert | Incident, lines: list[str]) -> Text:
     style = "bold red" if alert.severity == "page" else "bold yellow"
     indent = "\n        "
     return Text.assemble((f"{alert.severity:<8}", style), indent.join(lines))
