@@ -4,8 +4,9 @@
                               |          |            |            |             |
                               +----------+------------+------------+-------------+-> decide -> publish
 
-Everything from `intake` on is keyed by virtual shard. Live and in a backtest it is the same flow; only
-the source and the sink differ.
+Everything from `intake` on is keyed by virtual shard. With monitors there is a second branch,
+`measure -> readings -> detect`, keyed by virtual shards of services. Live and in a backtest it is the same
+flow; only the source and the sink differ.
 """
 
 import gc
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TypeGuard, cast
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -20,10 +22,11 @@ from bytewax.inputs import Source
 from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
-from dataflows.guarded import Measuring
-from dataflows.steps import CoarseStep, DecideStep, IntakeStep
+from dataflows.guarded import Measured, Measuring
+from dataflows.steps import CoarseStep, DecideStep, IntakeStep, ReadingsStep
 from engine.spool.arrivals import Arrivals
 from engine.telemetry.watch import Watch
+from slo.anomalies.messages import Readings, Sampled
 from slo.decision import Decision
 from slo.durations import format_duration
 from slo.messages import Deposit, Update
@@ -39,11 +42,12 @@ def build(
     *,
     spread: bool = False,
     watch: Watch | None = None,
+    readings: Sink[tuple[str, Readings]] | None = None,
 ) -> Dataflow:
     """Build the flow.
 
     Args:
-        plan: the objectives and what follows from them.
+        plan: the objectives and monitors, and what follows from them.
         source: emits `Arrivals`.
         sink: takes `(shard, Decision)`.
         measurer: makes the measurer of a worker.
@@ -51,6 +55,7 @@ def build(
             their order, as increments need, and so stay with the source's worker; so does a replay,
             which no live tick may overtake: it would decide without what had been counted before.
         watch: told what the steps do.
+        readings: takes `(shard, Readings)` of what is watched for anomalies.
     """
     watch = watch or Watch()
     # What start-up made stays: the cycle collector need not walk over it again and again. What is left of
@@ -65,7 +70,12 @@ def build(
         kinds = op.branch("ordered", arrivals, _ordered)
         spans = op.redistribute("spread", kinds.falses)
         arrivals = op.merge("shared", kinds.trues, spans)
-    deposits: KeyedStream[Deposit] = op.flat_map("measure", arrivals, measure)
+    measured: KeyedStream[Deposit | Sampled] = op.flat_map("measure", arrivals, measure)
+    if plan.monitors:
+        judged = op.branch("watched", measured, _is_sampled)
+        _detect(plan, watch, judged.trues, readings)
+        measured = judged.falses
+    deposits = cast("KeyedStream[Deposit]", measured)
     updates: KeyedStream[Update] = op.stateful_batch(
         "intake", deposits, partial(IntakeStep, plan, watch)
     )
@@ -84,6 +94,23 @@ def build(
     return flow
 
 
+def _detect(
+    plan: Plan,
+    watch: Watch,
+    sampled: KeyedStream[Sampled],
+    sink: Sink[tuple[str, Readings]] | None,
+) -> None:
+    """The branch of anomalies."""
+    readings: KeyedStream[Readings] = op.stateful_batch(
+        "readings", sampled, partial(ReadingsStep, plan, watch)
+    )
+    # Here the detectors follow; until then the readings end in a sink, or nowhere.
+    if sink is None:
+        op.inspect("detect", readings, lambda _step, _readings: None)
+    else:
+        op.output("detect", readings, sink)
+
+
 class _PerThread(threading.local):
     """One measurer a worker: workers of a process are threads, and its buffers are not for sharing."""
 
@@ -92,7 +119,7 @@ class _PerThread(threading.local):
         self.measurer = make()
 
 
-def _measure(local: _PerThread, watch: Watch, arrivals: Arrivals) -> Iterable[tuple[str, Deposit]]:
+def _measure(local: _PerThread, watch: Watch, arrivals: Arrivals) -> Iterable[Measured]:
     began = time.perf_counter_ns()
     watch.arrived(arrivals, began)
     deposits = local.measurer.measure(arrivals)
@@ -102,6 +129,10 @@ def _measure(local: _PerThread, watch: Watch, arrivals: Arrivals) -> Iterable[tu
 
 def _ordered(arrivals: Arrivals) -> bool:
     return bool(arrivals.metrics) or arrivals.tick or not arrivals.live
+
+
+def _is_sampled(keyed: Measured) -> TypeGuard[tuple[str, Sampled]]:
+    return isinstance(keyed[1], Sampled)
 
 
 def _goes_on(keyed: tuple[str, Update]) -> bool:

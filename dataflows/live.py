@@ -29,7 +29,7 @@ from dataflows.data_dir import StartError
 from dataflows.flow import build
 from dataflows.guarded import Guarded
 from dataflows.options import settings_from_environment
-from dataflows.reload import Reloader, Watch
+from dataflows.reload import NOTHING, Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from engine.columns.measure import Measurer, warm_up
@@ -49,6 +49,7 @@ from engine.telemetry.metrics import EngineMetrics
 from engine.telemetry.sources import Sources
 from engine.telemetry.vitals import Vitals
 from engine.telemetry.watch import LiveWatch
+from slo.anomalies.model import Monitor
 from slo.decision import Alert, Decision
 from slo.model import Objective
 from slo.plan import Plan
@@ -84,10 +85,11 @@ class Engine:
             raise StartError(
                 "the SLO files have problems:\n" + "\n".join(map(str, loaded.problems))
             )
-        if not loaded.objectives:
-            raise StartError("the SLO files hold no SLO; add one under `slos:`")
+        if not loaded.objectives and not loaded.watched:
+            raise StartError(NOTHING)
         data_dir.prepare(settings)
-        self.plan = self._plan_of(loaded.objectives)
+        monitors = loaded.monitors if settings.anomalies == "on" else None
+        self.plan = self._plan_of(loaded.objectives, monitors or ())
         self.metrics = EngineMetrics()
         self.closing = closing.read(settings, self.metrics)
         self.board = Board(
@@ -110,7 +112,7 @@ class Engine:
             healthy_after=3 * settings.snapshot_seconds,
         )
         self.reloader = Reloader(
-            settings.slos, loaded.objectives, self._accept, self.metrics, watch
+            settings.slos, loaded.objectives, self._accept, self.metrics, watch, monitors
         )
         # Plans to go on with; the newest counts.
         self._plans: queue.SimpleQueue[Plan] = queue.SimpleQueue()
@@ -223,6 +225,7 @@ class Engine:
             version=version("burnline"),
             python=platform.python_version(),
             slos=len(self.plan.objectives),
+            monitors=len(self.plan.monitors),
             data_dir=str(self.settings.data_dir),
             workers=self.settings.workers,
         )
@@ -283,13 +286,13 @@ class Engine:
                 read = self._source.partition.position.after
                 self._decided_through = max(self._decided_through, read)
 
-    def _accept(self, objectives: Sequence[Objective]) -> None:
-        plan = self._plan_of(objectives)
+    def _accept(self, objectives: Sequence[Objective], monitors: Sequence[Monitor]) -> None:
+        plan = self._plan_of(objectives, monitors)
         self._measurer(plan)  # what can't be measured fails here, and not in the flow
         self._plans.put(plan)
         self.supervisor.restart()
 
-    def _plan_of(self, objectives: Sequence[Objective]) -> Plan:
+    def _plan_of(self, objectives: Sequence[Objective], monitors: Sequence[Monitor]) -> Plan:
         settings = self.settings
         return Plan(
             tuple(objectives),
@@ -299,6 +302,8 @@ class Engine:
             stale_after=settings.stale_after,
             skew=settings.skew,
             told=self._told,
+            monitors=tuple(monitors),
+            entity_limit=settings.anomaly_limit,
         )
 
     def _told(self) -> tuple[Alert, ...]:
@@ -372,6 +377,7 @@ class Engine:
                         labels=dict(self.settings.remote_write_labels),
                         access=self.closing.remote_write,
                     ),
+                    monitors=lambda: self.plan.monitors,
                 )
             )
         except ServiceError as error:
@@ -416,6 +422,8 @@ class Engine:
             self.watch.measured,
             self.metrics.overflowed_points.inc,
             plan.admitted,
+            plan.monitors,
+            self.watch.unjudged,
         )
         return Guarded(measurer, self._set_aside)
 
