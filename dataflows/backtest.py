@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
-from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.outputs import DynamicSink, Sink, StatelessSinkPartition
 from bytewax.testing import run_main
 
 from dataflows.flow import build
 from engine.columns.measure import Measurer
 from engine.recordings.files import Progress, Recorded, read_files
 from engine.spool.arrivals import Arrivals
+from engine.telemetry.watch import Watch
 from slo.anomalies.decision import AnomalyDecision, Incident
+from slo.anomalies.messages import Readings
+from slo.anomalies.model import Monitor
 from slo.decision import Alert, Decision, SeriesKey, budget_remaining
 from slo.model import Objective
 from slo.plan import Plan
@@ -71,6 +74,7 @@ class Report:
         last: of the last.
         absences: alerts of missing traffic by start, each with its end.
         incidents: alerts of anomalies by start, each as it was last, with its end.
+        unjudged: events that are watched for anomalies and came to no reading, by reason.
     """
 
     alerts: list[Alert] = field(default_factory=list)
@@ -84,6 +88,7 @@ class Report:
     last: float = 0.0
     absences: list[Alert] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
+    unjudged: Counter[str] = field(default_factory=Counter)
 
     def burns_in(self, incident: Incident, services: Mapping[str, str]) -> Alert | None:
         """The first burn of an SLO of its service while an incident is open: it makes a page of a ticket.
@@ -104,7 +109,10 @@ class Report:
 
 
 def backtest(
-    objectives: Iterable[Objective], paths: Iterable[Path], progress: Progress | None = None
+    objectives: Iterable[Objective],
+    paths: Iterable[Path],
+    progress: Progress | None = None,
+    monitors: Iterable[Monitor] = (),
 ) -> Report:
     """Run the dataflow over files.
 
@@ -112,11 +120,12 @@ def backtest(
         objectives: the SLOs.
         paths: recorded telemetry, see `engine.recordings.files`.
         progress: told how far the files have been read.
+        monitors: what is watched for anomalies.
 
     Raises:
         BadRecording: a file can't be read or is not telemetry.
     """
-    return run(objectives, _checked(read_files(list(paths), progress)))
+    return run(objectives, _checked(read_files(list(paths), progress)), monitors)
 
 
 def _checked(recorded: Iterator[Recorded]) -> Iterator[Recorded]:
@@ -130,11 +139,17 @@ def _checked(recorded: Iterator[Recorded]) -> Iterator[Recorded]:
         raise BadRecording(str(error)) from error
 
 
-def run(objectives: Iterable[Objective], recorded: Iterable[Recorded]) -> Report:
-    """Run the dataflow over recorded requests in order of time."""
+def run(
+    objectives: Iterable[Objective],
+    recorded: Iterable[Recorded],
+    monitors: Iterable[Monitor] = (),
+    readings: Sink[tuple[str, Readings]] | None = None,
+) -> Report:
+    """Run the dataflow over recorded requests in order of time; `readings` takes what is watched."""
     # One shard: the flow runs on one worker here, and fewer, larger arrays are faster.
-    plan = Plan(tuple(objectives), shards=1, series_limit=1_000_000)
+    plan = Plan(tuple(objectives), shards=1, series_limit=1_000_000, monitors=tuple(monitors))
     report = Report()
+    watch = _Unjudged(report)
 
     def measurer() -> Measurer:
         return Measurer(
@@ -145,18 +160,43 @@ def run(objectives: Iterable[Objective], recorded: Iterable[Recorded]) -> Report
             lambda reason, count: report.apart.update({reason: count}),
             lambda *what: report.edges.append(what),
             admitted=plan.admitted,
+            monitors=plan.monitors,
+            unjudged=watch.unjudged,
         )
 
     source = _Recording(_arrivals(recorded, report))
     collector = _Collector()
-    run_main(build(plan, source, collector, measurer))
+    incidents = _IncidentCollector()
+    run_main(
+        build(
+            plan,
+            source,
+            collector,
+            measurer,
+            watch=watch,
+            readings=readings,
+            anomalies=incidents,
+        )
+    )
     if source.failure is not None:
         raise source.failure
     collector.into(report, plan)
+    incidents.into(report)
     too_late = sum(decision.too_late for decision in collector.last.values())
     if too_late:
         report.apart["too_late"] = too_late
     return report
+
+
+class _Unjudged(Watch):
+    """Counts what came to no reading."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def unjudged(self, reason: str, events: int) -> None:
+        """See `Watch`."""
+        self.report.unjudged.update({reason: events})
 
 
 def _arrivals(recorded: Iterable[Recorded], report: Report) -> Iterator[Arrivals]:

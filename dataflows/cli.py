@@ -86,8 +86,20 @@ def run(**options: object) -> None:
 )
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--anomalies",
+    type=click.Choice(["on", "off"], case_sensitive=False),
+    default="on",
+    show_default=True,
+    help="Watch for anomalies: what the SLO files say, or every service and model.",
+)
 def backtest(
-    slos: tuple[Path, ...], first: tuple[Path, ...], more: tuple[Path, ...], *, as_json: bool
+    slos: tuple[Path, ...],
+    first: tuple[Path, ...],
+    more: tuple[Path, ...],
+    anomalies: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Run SLOs over recorded telemetry, with time taken from the events.
 
@@ -105,7 +117,8 @@ def backtest(
         _refuse(loaded.problems)
     try:
         with kernels_ready(), reading() as progress:
-            report = backtesting.backtest(loaded.objectives, (*first, *more), progress)
+            monitors = loaded.monitors if anomalies == "on" else ()
+            report = backtesting.backtest(loaded.objectives, (*first, *more), progress, monitors)
     except backtesting.BadRecording as error:
         _fail(str(error))
     objectives = {o.id: o for o in loaded.objectives}

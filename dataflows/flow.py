@@ -4,8 +4,9 @@
                               |          |            |            |             |
                               +----------+------------+------------+-------------+-> decide -> publish
 
-Everything from `intake` on is keyed by virtual shard. Live and in a backtest it is the same flow; only
-the source and the sink differ.
+Everything from `intake` on is keyed by virtual shard. With monitors there is a second branch,
+`measure -> readings -> detect`, keyed by virtual shards of services. Live and in a backtest it is the same
+flow; only the source and the sink differ.
 """
 
 import gc
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import TypeGuard, cast
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -20,12 +22,12 @@ from bytewax.inputs import Source
 from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
-from dataflows.guarded import Measuring
-from dataflows.steps import CoarseStep, DecideStep, DetectStep, IntakeStep
+from dataflows.guarded import Measured, Measuring
+from dataflows.steps import CoarseStep, DecideStep, DetectStep, IntakeStep, ReadingsStep
 from engine.spool.arrivals import Arrivals
 from engine.telemetry.watch import Watch
 from slo.anomalies.decision import AnomalyDecision
-from slo.anomalies.messages import Readings
+from slo.anomalies.messages import Readings, Sampled
 from slo.anomalies.model import Monitor
 from slo.decision import Decision
 from slo.durations import format_duration
@@ -42,11 +44,13 @@ def build(
     *,
     spread: bool = False,
     watch: Watch | None = None,
+    readings: Sink[tuple[str, Readings]] | None = None,
+    anomalies: Sink[tuple[str, AnomalyDecision]] | None = None,
 ) -> Dataflow:
     """Build the flow.
 
     Args:
-        plan: the objectives and what follows from them.
+        plan: the objectives and monitors, and what follows from them.
         source: emits `Arrivals`.
         sink: takes `(shard, Decision)`.
         measurer: makes the measurer of a worker.
@@ -54,6 +58,8 @@ def build(
             their order, as increments need, and so stay with the source's worker; so does a replay,
             which no live tick may overtake: it would decide without what had been counted before.
         watch: told what the steps do.
+        readings: takes `(shard, Readings)` of what is watched for anomalies.
+        anomalies: takes `(shard, AnomalyDecision)`; without it nothing is judged.
     """
     watch = watch or Watch()
     # What start-up made stays: the cycle collector need not walk over it again and again. What is left of
@@ -68,7 +74,19 @@ def build(
         kinds = op.branch("ordered", arrivals, _ordered)
         spans = op.redistribute("spread", kinds.falses)
         arrivals = op.merge("shared", kinds.trues, spans)
-    deposits: KeyedStream[Deposit] = op.flat_map("measure", arrivals, measure)
+    measured: KeyedStream[Deposit | Sampled] = op.flat_map("measure", arrivals, measure)
+    if plan.monitors:
+        judged = op.branch("watched", measured, _is_sampled)
+        step = partial(ReadingsStep, plan, watch)
+        read = op.stateful_batch("readings", judged.trues, step)
+        if readings is not None:
+            op.output("tell_readings", read, readings)
+        if anomalies is not None:
+            detect(read, {monitor.id: monitor for monitor in plan.monitors}, anomalies, watch)
+        elif readings is None:
+            op.inspect("unread", read, lambda _step, _readings: None)
+        measured = judged.falses
+    deposits = cast("KeyedStream[Deposit]", measured)
     updates: KeyedStream[Update] = op.stateful_batch(
         "intake", deposits, partial(IntakeStep, plan, watch)
     )
@@ -113,7 +131,7 @@ class _PerThread(threading.local):
         self.measurer = make()
 
 
-def _measure(local: _PerThread, watch: Watch, arrivals: Arrivals) -> Iterable[tuple[str, Deposit]]:
+def _measure(local: _PerThread, watch: Watch, arrivals: Arrivals) -> Iterable[Measured]:
     began = time.perf_counter_ns()
     watch.arrived(arrivals, began)
     deposits = local.measurer.measure(arrivals)
@@ -123,6 +141,10 @@ def _measure(local: _PerThread, watch: Watch, arrivals: Arrivals) -> Iterable[tu
 
 def _ordered(arrivals: Arrivals) -> bool:
     return bool(arrivals.metrics) or arrivals.tick or not arrivals.live
+
+
+def _is_sampled(keyed: Measured) -> TypeGuard[tuple[str, Sampled]]:
+    return isinstance(keyed[1], Sampled)
 
 
 def _goes_on(keyed: tuple[str, Update]) -> bool:

@@ -5,13 +5,16 @@ from dataclasses import replace
 from typing import Protocol
 
 from engine.spool.arrivals import Arrivals
+from slo.anomalies.messages import Sampled
 from slo.messages import Deposit
+
+Measured = tuple[str, Deposit | Sampled]
 
 
 class Measuring(Protocol):
     """Turns arrivals into deposits by shard."""
 
-    def measure(self, arrivals: Arrivals) -> Iterable[tuple[str, Deposit]]:
+    def measure(self, arrivals: Arrivals) -> Iterable[Measured]:
         """See `engine.columns.measure.Measurer.measure`."""
 
 
@@ -33,7 +36,7 @@ class Guarded:
         self.measurer = measurer
         self.set_aside = set_aside
 
-    def measure(self, arrivals: Arrivals) -> Iterable[tuple[str, Deposit]]:
+    def measure(self, arrivals: Arrivals) -> Iterable[Measured]:
         """The deposits of all payloads that can be measured."""
         try:
             return self.measurer.measure(arrivals)
@@ -44,11 +47,11 @@ class Guarded:
                 raise
             return self._each(arrivals)
 
-    def _each(self, arrivals: Arrivals) -> list[tuple[str, Deposit]]:
+    def _each(self, arrivals: Arrivals) -> list[Measured]:
         """Measure the payloads one by one; what was told of them apart is told twice."""
         single = [("metrics", replace(arrivals, traces=(), metrics=(p,))) for p in arrivals.metrics]
         single += [("traces", replace(arrivals, metrics=(), traces=(p,))) for p in arrivals.traces]
-        found: list[tuple[str, Deposit]] = []
+        found: list[Measured] = []
         for signal, one in single:
             try:
                 found += self.measurer.measure(replace(one, tick=False))

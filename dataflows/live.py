@@ -29,7 +29,7 @@ from dataflows.data_dir import StartError
 from dataflows.flow import build
 from dataflows.guarded import Guarded
 from dataflows.options import settings_from_environment
-from dataflows.reload import Reloader, Watch
+from dataflows.reload import NOTHING, Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from engine.columns.measure import Measurer, warm_up
@@ -51,6 +51,7 @@ from engine.telemetry.sources import Sources
 from engine.telemetry.vitals import Vitals
 from engine.telemetry.watch import LiveWatch
 from slo.anomalies.decision import Incident
+from slo.anomalies.model import Monitor
 from slo.decision import Alert, Decision
 from slo.model import Objective
 from slo.plan import Plan
@@ -86,17 +87,18 @@ class Engine:
             raise StartError(
                 "the SLO files have problems:\n" + "\n".join(map(str, loaded.problems))
             )
-        if not loaded.objectives:
-            raise StartError("the SLO files hold no SLO; add one under `slos:`")
+        if not loaded.objectives and not loaded.watched:
+            raise StartError(NOTHING)
         data_dir.prepare(settings)
-        self.plan = self._plan_of(loaded.objectives)
+        monitors = loaded.monitors if settings.anomalies == "on" else None
+        self.plan = self._plan_of(loaded.objectives, monitors or ())
         self.metrics = EngineMetrics()
         self.closing = closing.read(settings, self.metrics)
         self.board = Board(
             self.plan.objectives,
             settings.data_dir / "alerts.json",
             on_book_failure=self.metrics.book_failures.inc,
-            monitors=loaded.monitors,
+            monitors=self.plan.monitors,
         )
         self.vitals = Vitals(self.metrics, self.board, settings.data_dir, self._clock)
         self.metrics.watch_flow(self._clock, self._too_late, self.vitals.now)
@@ -115,7 +117,7 @@ class Engine:
             healthy_after=3 * settings.snapshot_seconds,
         )
         self.reloader = Reloader(
-            settings.slos, loaded.objectives, self._accept, self.metrics, watch
+            settings.slos, loaded.objectives, self._accept, self.metrics, watch, monitors
         )
         # Plans to go on with; the newest counts.
         self._plans: queue.SimpleQueue[Plan] = queue.SimpleQueue()
@@ -155,6 +157,7 @@ class Engine:
             lambda: self._measurer(plan),
             spread=True,
             watch=self.watch,
+            anomalies=Publish(lambda: self.board.publish_anomalies, self.watch.judged),
         )
 
     def run(self, hangups: Sequence[int] = ()) -> None:
@@ -228,6 +231,7 @@ class Engine:
             version=version("burnline"),
             python=platform.python_version(),
             slos=len(self.plan.objectives),
+            monitors=len(self.plan.monitors),
             data_dir=str(self.settings.data_dir),
             workers=self.settings.workers,
         )
@@ -273,7 +277,7 @@ class Engine:
         try:
             while True:
                 self.plan = self._plans.get_nowait()
-                self.board.reload(self.plan.objectives)
+                self.board.reload(self.plan.objectives, self.plan.monitors)
         except queue.Empty:
             pass
         try:
@@ -288,13 +292,13 @@ class Engine:
                 read = self._source.partition.position.after
                 self._decided_through = max(self._decided_through, read)
 
-    def _accept(self, objectives: Sequence[Objective]) -> None:
-        plan = self._plan_of(objectives)
+    def _accept(self, objectives: Sequence[Objective], monitors: Sequence[Monitor]) -> None:
+        plan = self._plan_of(objectives, monitors)
         self._measurer(plan)  # what can't be measured fails here, and not in the flow
         self._plans.put(plan)
         self.supervisor.restart()
 
-    def _plan_of(self, objectives: Sequence[Objective]) -> Plan:
+    def _plan_of(self, objectives: Sequence[Objective], monitors: Sequence[Monitor]) -> Plan:
         settings = self.settings
         return Plan(
             tuple(objectives),
@@ -304,6 +308,8 @@ class Engine:
             stale_after=settings.stale_after,
             skew=settings.skew,
             told=self._told,
+            monitors=tuple(monitors),
+            entity_limit=settings.anomaly_limit,
         )
 
     def _told(self) -> tuple[Alert, ...]:
@@ -378,6 +384,7 @@ class Engine:
                         labels=dict(self.settings.remote_write_labels),
                         access=self.closing.remote_write,
                     ),
+                    monitors=lambda: self.plan.monitors,
                 )
             )
         except ServiceError as error:
@@ -433,6 +440,8 @@ class Engine:
             self.watch.measured,
             self.metrics.overflowed_points.inc,
             plan.admitted,
+            plan.monitors,
+            self.watch.unjudged,
         )
         return Guarded(measurer, self._set_aside)
 

@@ -414,4 +414,20 @@ _OPTIONS = (
         "--remote-write-key",
         "Its private key (PEM, no passphrase).",
     ),
+    click.option(
+        "--anomalies",
+        type=click.Choice(["on", "off"], case_sensitive=False),
+        default=_default.anomalies,
+        show_default=True,
+        envvar="BURNLINE_ANOMALIES",
+        help="Watch for anomalies: what the SLO files say, or every service and model.",
+    ),
+    click.option(
+        "--anomaly-limit",
+        type=click.IntRange(1),
+        default=_default.anomaly_limit,
+        show_default=True,
+        envvar="BURNLINE_ANOMALY_LIMIT",
+        help="Entities of one monitor, in a shard, before the rest share one.",
+    ),
 )

@@ -5,14 +5,18 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 from dataflows.data_dir import StartError
 from engine.slo_files import digest, load_paths
 from engine.telemetry.log import log
 from engine.telemetry.metrics import EngineMetrics
+from slo.anomalies.model import Monitor
 from slo.model import Objective
 from slo.rendering import percentage
 
+NOTHING = "the SLO files hold no SLO; add one under `slos:`"
+T = TypeVar("T", Objective, Monitor)
 LOOK_SECONDS = 2.0
 STOP_SECONDS = 5.0
 
@@ -44,21 +48,25 @@ class Reloader:
     Args:
         paths: files and directories of SLOs.
         objectives: those that are used now.
-        accept: takes other objectives; a `StartError` refuses them.
+        accept: takes other objectives and monitors; a `StartError` refuses them.
         metrics: shows how the last reload went.
         watch: looks at the files by itself; None for only on request.
+        monitors: those that are used now; None where nothing is to be watched for anomalies.
     """
 
     def __init__(
         self,
         paths: Sequence[Path],
         objectives: Sequence[Objective],
-        accept: Callable[[tuple[Objective, ...]], None],
+        accept: Callable[[tuple[Objective, ...], tuple[Monitor, ...]], None],
         metrics: EngineMetrics,
         watch: Watch | None = None,
+        monitors: Sequence[Monitor] | None = None,
     ) -> None:
         self.paths = paths
         self.objectives = {o.id: o for o in objectives}
+        self.monitors = {m.id: m for m in monitors or ()}
+        self._watches = monitors is not None
         self.accept = accept
         self.metrics = metrics
         self.watch = watch
@@ -106,14 +114,21 @@ class Reloader:
         if loaded.problems:
             return [str(problem) for problem in loaded.problems]
         found = {o.id: o for o in loaded.objectives}
-        if not found:
-            return ["the SLO files hold no SLO; add one under `slos:`"]
-        if found == self.objectives:
+        monitors = {m.id: m for m in loaded.monitors if self._watches}
+        if not found and not loaded.watched:
+            return [NOTHING]
+        if found == self.objectives and monitors == self.monitors:
             log.info("the SLO files say what they said before; nothing is reloaded")
             return []
-        self.accept(loaded.objectives)
-        log.info("the SLO files are reloaded", **differences(self.objectives, found))
-        self.objectives = found
+        self.accept(loaded.objectives, tuple(monitors.values()))
+        changes = differences(self.objectives, found)
+        watched = differences(self.monitors, monitors)
+        log.info(
+            "the SLO files are reloaded",
+            **changes,
+            **{f"monitors_{name}": ids for name, ids in watched.items()},
+        )
+        self.objectives, self.monitors = found, monitors
         return []
 
     def _succeeded(self) -> None:
@@ -132,10 +147,8 @@ class Reloader:
                 self.reload(why)
 
 
-def differences(
-    before: Mapping[str, Objective], after: Mapping[str, Objective]
-) -> dict[str, list[str]]:
-    """What a reload changes, for the log: SLOs added, removed, counted anew, and otherwise changed."""
+def differences(before: Mapping[str, T], after: Mapping[str, T]) -> dict[str, list[str]]:
+    """What a reload changes, for the log: what is added, removed, counted anew, and otherwise changed."""
     both = [(before[id_], after[id_]) for id_ in after if id_ in before]
     found = {
         "added": [id_ for id_ in after if id_ not in before],
@@ -150,11 +163,13 @@ def differences(
     return {name: ids for name, ids in found.items() if ids}
 
 
-def _changed(old: Objective, new: Objective) -> str:
-    names = [f.name for f in fields(Objective) if getattr(old, f.name) != getattr(new, f.name)]
+def _changed(old: Objective | Monitor, new: Objective | Monitor) -> str:
+    names = [f.name for f in fields(new) if getattr(old, f.name) != getattr(new, f.name)]
     if {"target", "window"} & set(names) and "tiers" in names:
         names.remove("tiers")  # its thresholds follow from these
     return ", ".join(
-        f"target {percentage(old)} -> {percentage(new)} %" if name == "target" else name
+        f"target {percentage(old)} -> {percentage(new)} %"
+        if name == "target" and isinstance(old, Objective) and isinstance(new, Objective)
+        else name
         for name in names
     )

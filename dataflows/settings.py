@@ -54,6 +54,8 @@ class Settings:
         remote_write_ca: whom to trust as such a receiver, instead of the system's CAs.
         remote_write_cert: client certificate for it.
         remote_write_key: its key.
+        anomalies: whether anything is watched for anomalies.
+        anomaly_limit: entities of one monitor in a shard before the rest share one.
     """
 
     slos: tuple[Path, ...]
@@ -99,3 +101,5 @@ class Settings:
     remote_write_ca: Path | None = None
     remote_write_cert: Path | None = None
     remote_write_key: Path | None = None
+    anomalies: str = "on"
+    anomaly_limit: int = 1_000

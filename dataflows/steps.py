@@ -8,6 +8,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 
 from bytewax.operators import StatefulBatchLogic
@@ -15,7 +16,8 @@ from bytewax.operators import StatefulBatchLogic
 from engine.telemetry.watch import Watch
 from slo.anomalies.decider import AnomalyDecider
 from slo.anomalies.decision import AnomalyDecision
-from slo.anomalies.messages import Readings
+from slo.anomalies.gathering import Gathering
+from slo.anomalies.messages import Readings, Sampled
 from slo.anomalies.model import Monitor
 from slo.decider import Decider
 from slo.decision import Decision
@@ -117,6 +119,33 @@ class DecideStep(StatefulBatchLogic[Update, Decision, bytes]):
     def snapshot(self) -> bytes:
         """The decider's state."""
         return _saved(self, "decide", self.decider.state)
+
+
+class ReadingsStep(StatefulBatchLogic[Sampled, Readings, bytes]):
+    """The readings of a shard of what is watched for anomalies."""
+
+    def __init__(self, plan: Plan, watch: Watch, resume: bytes | None) -> None:
+        self.watch = watch
+        self.gathering = Gathering(
+            {monitor.id: monitor for monitor in plan.monitors},
+            plan.stale_after,
+            plan.entity_limit,
+            watch.unjudged,
+        )
+        if resume is not None:
+            self.gathering.restore(pickle.loads(resume))  # noqa: S301  our own recovery store
+
+    def on_batch(self, values: list[Sampled]) -> tuple[Iterable[Readings], bool]:
+        """Count what came, in order of its arrival: other workers may have been slower."""
+        began = time.perf_counter_ns()
+        ordered = sorted(values, key=attrgetter("clock"))
+        readings = [one for sampled in ordered for one in self.gathering.take(sampled)]
+        self.watch.gathered(began)
+        return readings, _RETAIN
+
+    def snapshot(self) -> bytes:
+        """What is open, and what is known."""
+        return _saved(self, "readings", self.gathering.state)
 
 
 def _saved(step: _Watched, name: str, state: Callable[[], object]) -> bytes:

@@ -32,6 +32,7 @@ from engine.sinks.watchdog import Watchdog
 from engine.spool.spool import Spool
 from engine.telemetry.log import log, log_change
 from engine.telemetry.metrics import EngineMetrics
+from slo.anomalies.model import Monitor
 from slo.model import Objective
 
 CHECKERS = 2
@@ -69,6 +70,7 @@ class ServiceConfig:
         keep_content: store prompts, completions and the like as they come.
         watchdog: whether an alert says all the time that the engine decides.
         remote_write: where samples are pushed to.
+        monitors: gives what is watched for anomalies at the moment.
     """
 
     board: Board
@@ -91,6 +93,7 @@ class ServiceConfig:
     keep_content: bool = False
     watchdog: bool = False
     remote_write: RemoteWrite = field(default_factory=RemoteWrite)
+    monitors: Callable[[], Iterable[Monitor]] = tuple
 
 
 class Service:
@@ -269,9 +272,9 @@ class Service:
         redactor.names()  # says at start, not with the first payload, what is kept
         return redactor
 
-    def _objectives(self) -> Iterable[Objective]:
-        """Of the moment: a reload changes them."""
-        return self.config.board.objectives.values()
+    def _objectives(self) -> Iterable[Objective | Monitor]:
+        """Of the moment, with monitors: a reload changes them."""
+        return (*self.config.board.objectives.values(), *self.config.monitors())
 
     async def _serve_http(
         self, name: Listener, option: str, address: str, app: web.Application

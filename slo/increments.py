@@ -138,12 +138,21 @@ class Increments:
         An increment of zero says that the source is alive. A point far in the future would make
         its stream deaf until then, so keep those of more than the allowed skew away.
         """
-        self._since.setdefault(point.objective, point.time_ns)
-        amounts = self._from_cumulative(point) if point.cumulative else self._from_delta(point)
+        amounts = self.amounts(point)
         if amounts is None:
             return None
         bad, total = _contribution(point.role, amounts)
         return Increment(point.objective, point.group, point.time_ns, bad, total)
+
+    def amounts(self, point: Point) -> tuple[int, ...] | None:
+        """What each number of the point's value grew by since the stream's point before; as `feed`."""
+        self._since.setdefault(point.objective, point.time_ns)
+        return self._from_cumulative(point) if point.cumulative else self._from_delta(point)
+
+    def before_ns(self, point: Point) -> int:
+        """Unix nanoseconds since which a point counts: the stream's point before, or the start."""
+        last = self._cumulative.get((point.stream, point.start_ns)) if point.cumulative else None
+        return last.time_ns if last else point.start_ns
 
     def feed_all(self, points: Iterable[Point]) -> list[Increment]:
         """The increments of one payload, added up per objective, group and time.

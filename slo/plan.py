@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slo.admitted import Admitted
+from slo.anomalies.model import Monitor
 from slo.decision import Alert, SeriesKey
 from slo.model import Objective, RollingWindow
 from slo.windows import GRANULARITIES, Level, build_levels
@@ -21,6 +22,15 @@ def shard_of(key: SeriesKey, shards: int) -> str:
     """
     text = "\x00".join((key.objective, key.generation, *(key.group or ("",))))
     return str(zlib.crc32(text.encode()) % shards)
+
+
+def anomaly_shard_of(service: str, shards: int) -> str:
+    """The virtual shard of all that is watched of a service: the same on every machine, for ever.
+
+    >>> anomaly_shard_of("chat-api", 16)
+    '13'
+    """
+    return str(zlib.crc32(service.encode()) % shards)
 
 
 def whole(objective: Objective) -> SeriesKey:
@@ -42,6 +52,8 @@ class Plan:
             id; where it is not said, since the first arrival.
         admitted: what the shards of this process have room for.
         told: gives the alerts that fire as they were last told outside, perhaps after the last snapshot.
+        monitors: what is watched for anomalies, each once.
+        entity_limit: entities of one monitor in a shard; the rest share one.
         windows: seconds of the windows of each level, ascending.
     """
 
@@ -53,6 +65,8 @@ class Plan:
     watched_since: Mapping[str, int] = field(default_factory=dict)
     told: Callable[[], Sequence[Alert]] = tuple
     admitted: Admitted = field(default_factory=Admitted, compare=False, repr=False)
+    monitors: tuple[Monitor, ...] = ()
+    entity_limit: int = 1_000
     windows: tuple[tuple[int, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:

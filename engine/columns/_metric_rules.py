@@ -1,9 +1,10 @@
-"""What the objectives ask of metrics: each selector in its role."""
+"""What objectives and monitors ask of metrics: each selector in its role."""
 
 import math
 from dataclasses import replace
 from typing import NamedTuple
 
+from slo.anomalies.model import Monitor
 from slo.increments import Role
 from slo.model import CounterSli, HistogramSli, Objective
 from slo.promql import MetricSelector
@@ -51,8 +52,23 @@ def rules(objective: Objective) -> tuple[Rule, ...]:
     return ()
 
 
+def watch_rules(monitor: Monitor) -> tuple[tuple[int, Rule], ...]:
+    """(feature's number, rule) of a monitor; none where it is over spans."""
+    found = []
+    for number, feature in enumerate(monitor.features):
+        if feature.selector is not None:
+            # A histogram's quantile needs all of its buckets: `le` is no bucket's there.
+            above = None if feature.quantile is None else math.nan
+            rule = _rule(monitor, "total", feature.selector, above)
+            found.append((number, rule._replace(key=rule.key + f"\0{number}".encode())))
+    return tuple(found)
+
+
 def _rule(
-    objective: Objective, role: Role, selector: MetricSelector, above: float | None = None
+    objective: Objective | Monitor,
+    role: Role,
+    selector: MetricSelector,
+    above: float | None = None,
 ) -> Rule:
     le, bucket = _bucket(selector) if above is None else (math.nan, None)
     return Rule(

@@ -18,6 +18,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     NumberDataPoint,
 )
 
+from slo.anomalies.sketch import Sketch, from_buckets, from_exponential
+
 HistogramPoint = HistogramDataPoint | ExponentialHistogramDataPoint
 LARGEST = 2**63
 # Bucket widths of which a bound may miss an exponential edge by rounding alone.
@@ -51,6 +53,20 @@ def number(point: NumberDataPoint) -> int | float:
     Raises:
         UnusableError: it is not.
     """
+    value = measurement(point)
+    if value < 0:
+        raise UnusableError("negative")
+    if value >= LARGEST:
+        raise UnusableError("too large")
+    return value
+
+
+def measurement(point: NumberDataPoint) -> int | float:
+    """A gauge's value: finite.
+
+    Raises:
+        UnusableError: it is not.
+    """
     _require_recorded(point.flags)
     kind = point.WhichOneof("value")
     if kind is None:
@@ -58,11 +74,30 @@ def number(point: NumberDataPoint) -> int | float:
     value: int | float = point.as_int if kind == "as_int" else point.as_double
     if not math.isfinite(value):
         raise UnusableError("not a finite number")
-    if value < 0:
-        raise UnusableError("negative")
-    if value >= LARGEST:
-        raise UnusableError("too large")
     return value
+
+
+def bins(point: HistogramPoint) -> Sketch:
+    """A histogram of either kind as a sketch.
+
+    Raises:
+        UnusableError: malformed buckets, or none.
+    """
+    total = count(point)
+    if isinstance(point, HistogramDataPoint):
+        bounds = tuple(point.explicit_bounds)
+        _require_buckets(point, bounds, total)
+        find = _require_edges if len(bounds) <= _MOST_CACHED else _require_edges.__wrapped__
+        find(bounds)
+        return from_buckets(bounds, point.bucket_counts)
+    _require_exponential(point, total)
+    positive, negative = point.positive, point.negative
+    return from_exponential(
+        point.scale,
+        point.zero_count,
+        (positive.offset, positive.bucket_counts),
+        (negative.offset, negative.bucket_counts),
+    )
 
 
 def count(point: HistogramPoint) -> int:
@@ -110,12 +145,10 @@ def split_explicit(point: HistogramDataPoint, above: float) -> Split:
     """
     total = count(point)
     bounds = tuple(point.explicit_bounds)
-    buckets = point.bucket_counts
-    if len(buckets) != len(bounds) + 1 or sum(buckets) != total:
-        raise UnusableError("no buckets" if not buckets else "malformed histogram")
+    _require_buckets(point, bounds, total)
     find = _edge_index if len(bounds) <= _MOST_CACHED else _edge_index.__wrapped__
     index = find(bounds, above)
-    return Split(total, sum(buckets[index + 1 :]), bounds[index])
+    return Split(total, sum(point.bucket_counts[index + 1 :]), bounds[index])
 
 
 def split_exponential(point: ExponentialHistogramDataPoint, above: float) -> Split:
@@ -128,9 +161,7 @@ def split_exponential(point: ExponentialHistogramDataPoint, above: float) -> Spl
     """
     total = count(point)
     positive = point.positive.bucket_counts
-    counted = point.zero_count + sum(positive) + sum(point.negative.bucket_counts)
-    if point.scale not in _SCALES or counted != total:
-        raise UnusableError("malformed histogram")
+    _require_exponential(point, total)
     if above < 0:
         raise UnusableError("a bound below zero on an exponential histogram")
     first_bad, edge = _exponential_edge(point.scale, above)
@@ -138,10 +169,27 @@ def split_exponential(point: ExponentialHistogramDataPoint, above: float) -> Spl
     return Split(total, sum(positive[skipped:]), edge)
 
 
+def _require_buckets(point: HistogramDataPoint, bounds: tuple[float, ...], total: int) -> None:
+    buckets = point.bucket_counts
+    if len(buckets) != len(bounds) + 1 or sum(buckets) != total:
+        raise UnusableError("no buckets" if not buckets else "malformed histogram")
+
+
+def _require_exponential(point: ExponentialHistogramDataPoint, total: int) -> None:
+    counted = sum(point.positive.bucket_counts) + sum(point.negative.bucket_counts)
+    if point.scale not in _SCALES or counted + point.zero_count != total:
+        raise UnusableError("malformed histogram")
+
+
 @lru_cache(maxsize=1024)
-def _edge_index(bounds: tuple[float, ...], above: float) -> int:
+def _require_edges(bounds: tuple[float, ...]) -> None:
     if any(not low < high for low, high in pairwise(bounds)):
         raise UnusableError("malformed histogram")
+
+
+@lru_cache(maxsize=1024)
+def _edge_index(bounds: tuple[float, ...], above: float) -> int:
+    _require_edges(bounds)
     below = sum(1 for bound in bounds if bound <= above)
     if not below:
         raise UnusableError("no bucket edge at or below the bound")

@@ -9,7 +9,7 @@ after a restart. Fields that no version of OTLP known here has are blanked, too.
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -29,8 +29,11 @@ from engine.columns.spans import Refused
 from engine.spool.spool import Signal
 from engine.telemetry.log import log
 from slo.aliases import accepted
+from slo.anomalies.model import Monitor
+from slo.columns import Field
 from slo.masks import fields
 from slo.model import Objective, SpanSli, label_name
+from slo.promql import MetricSelector
 
 BLANK = "redacted"
 _FILLER = ord("*")
@@ -66,14 +69,15 @@ class Redactor:
     """Blanks content in payloads.
 
     Args:
-        objectives: gives the SLOs of the moment; asked for every payload, so that a reload counts at once.
+        objectives: gives the SLOs and monitors of the moment; asked for every payload, so that a reload
+            counts at once.
         key: of the digests.
     """
 
-    def __init__(self, objectives: Callable[[], Iterable[Objective]], key: bytes) -> None:
+    def __init__(self, objectives: Callable[[], Iterable[Objective | Monitor]], key: bytes) -> None:
         self._objectives = objectives
         self._key = key
-        self._known: tuple[Objective, ...] = ()
+        self._known: tuple[Objective | Monitor, ...] = ()
         self._names = Names(*table())
         self._told: set[str] = set()
 
@@ -133,28 +137,42 @@ class Redactor:
         return f"{BLANK}:{digest}"
 
 
-def kept_names(objectives: Iterable[Objective]) -> frozenset[str]:
-    """Names of the table that SLOs need: in selectors, `by` and `explain`, under every accepted alias.
+def kept_names(objectives: Iterable[Objective | Monitor]) -> frozenset[str]:
+    """Names of the table that SLOs and monitors need: in selectors, `by` and the like, under every alias.
 
     A metric's selector has labels; it keeps the attributes that the table has by name for them.
     """
     named: set[str] = set()
     labels: set[str] = set()
     for objective in objectives:
-        if isinstance(objective.sli, SpanSli):
-            sli = objective.sli
-            filters = (f for f in (sli.total, sli.bad, sli.good) if f is not None)
-            for field in {*objective.by, *objective.explain}.union(*map(fields, filters)):
+        if objective.signal == "traces":
+            for field in _span_fields(objective):
                 named.update(accepted(field.name) if field.scope == "span" else (field.name,))
             continue
         labels.update(field.name for field in objective.by)
-        for rule in rules(objective):
-            labels.update(matcher.label for matcher in rule.selector.labels)
+        for selector in _selectors(objective):
+            labels.update(matcher.label for matcher in selector.labels)
     labels |= {label.removeprefix(_SCOPE_LABEL) for label in labels}
     named |= labels
     named.update(n for n in table().content if "*" not in n and label_name(n) in labels)
     names = _names(frozenset())
     return frozenset(filter(names.mean_content, named))
+
+
+def _span_fields(objective: Objective | Monitor) -> frozenset[Field]:
+    if isinstance(objective, Monitor):
+        return objective.fields
+    sli = objective.sli
+    filters = (sli.total, sli.bad, sli.good) if isinstance(sli, SpanSli) else ()
+    named = (fields(one) for one in filters if one is not None)
+    return frozenset({*objective.by, *objective.explain}).union(*named)
+
+
+def _selectors(objective: Objective | Monitor) -> Iterator[MetricSelector]:
+    if isinstance(objective, Monitor):
+        yield from (f.selector for f in objective.features if f.selector is not None)
+    else:
+        yield from (rule.selector for rule in rules(objective))
 
 
 @lru_cache(maxsize=8)

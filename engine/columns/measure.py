@@ -14,17 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.columns import _grouping, content, spans
-from engine.columns._grouping import count, group_rows
+from engine.columns._grouping import count
+from engine.columns._otlp_metrics import parse
 from engine.columns._places import Places
-from engine.columns.points import LONGEST_VALUE, PointReader
+from engine.columns._shared import Classes, Shared
+from engine.columns.points import PointReader
+from engine.columns.sampling import SpanSampler
 from engine.columns.spans import Reader, Refused
+from engine.columns.watching import PointWatcher
 from engine.spool.arrivals import Arrivals
 from slo.admitted import Admitted
-from slo.columns import Field, Kind, SpanBatch
+from slo.anomalies.messages import Sample, Sampled, WatchedPoint
+from slo.anomalies.model import Monitor
+from slo.columns import SpanBatch
 from slo.decision import SeriesKey
 from slo.explain import merged_values, named_dimensions
 from slo.increments import Point
-from slo.masks import fields, mask
+from slo.masks import fields
 from slo.messages import Deposit, Tally
 from slo.model import HistogramSli, Objective, SpanSli
 from slo.traceql import Filter
@@ -41,6 +47,7 @@ AGES = (30, 300, 3600, 86400)
 AGE_NAMES = ("30s", "5m", "1h", "1d", "more")
 
 T = TypeVar("T", bound=Hashable)
+S = TypeVar("S")
 Report = Callable[[str, str], None]
 Apart = Callable[[str, int], None]
 Edge = Callable[[str, str, float], None]
@@ -81,14 +88,6 @@ class Measured:
 
 
 @dataclass(slots=True)
-class _Classes:
-    """Rows grouped by the values of some fields."""
-
-    ids: NDArray[np.int64]
-    values: list[tuple[str, ...]]
-
-
-@dataclass(slots=True)
 class _Shard:
     """What is gathered for one shard."""
 
@@ -105,8 +104,16 @@ class _Shard:
         self.counts.append((bad, total))
 
 
+@dataclass(slots=True)
+class _Watched:
+    """What is gathered for one shard of anomalies."""
+
+    samples: list[Sample] = field(default_factory=list)
+    points: list[WatchedPoint] = field(default_factory=list)
+
+
 class Measurer:
-    """Counts arrivals for the shards.
+    """Counts arrivals for the shards, and samples them for the shards of anomalies.
 
     Args:
         objectives: what to count.
@@ -120,6 +127,8 @@ class Measurer:
         measured: told what each batch of arrivals held.
         overflowed: told how many metric points came without attributes, as their writer had too many.
         admitted: see `slo.plan.Plan`.
+        monitors: what to watch for anomalies; without any, no deposit is a `Sampled`.
+        unjudged: told (reason, count) of events that monitors mean and that are not judged.
     """
 
     def __init__(
@@ -133,6 +142,8 @@ class Measurer:
         measured: Callable[[Measured], None] = lambda _measured: None,
         overflowed: Callable[[int], None] = lambda _points: None,
         admitted: Admitted | None = None,
+        monitors: Sequence[Monitor] = (),
+        unjudged: Apart = lambda _reason, _count: None,
     ) -> None:
         self.shards = [str(n) for n in range(shards)]
         self.skew_ns = int(skew * 1e9)
@@ -143,20 +154,26 @@ class Measurer:
         self._found = Measured(0)
         self._spans = [_SpanObjective(o) for o in objectives if isinstance(o.sli, SpanSli)]
         self._generations = {o.id: o.generation for o in objectives}
-        wanted = {f for o in self._spans for f in o.fields}
-        self._reader = Reader(wanted) if self._spans else None
+        self._monitors = bool(monitors)
+        self._sampler = SpanSampler(monitors, shards, unjudged)
+        wanted = {f for o in self._spans for f in o.fields} | self._sampler.fields
+        self._reader = Reader(wanted) if wanted or self._spans else None
         metric_objectives = [o for o in objectives if o.signal == "metrics"]
         self._ignored: Counter[str] = Counter()
         self._bounds = {o.id: o.sli.above for o in objectives if isinstance(o.sli, HistogramSli)}
         self._edges: set[tuple[str, str]] = set()
         self._points = PointReader(metric_objectives) if metric_objectives else None
         self._places = Places(shards, admitted or Admitted())
+        self._watcher = PointWatcher(monitors, shards)
+        self._unwatched: Counter[str] = Counter()
+        self.unjudged = unjudged
         self.overflowed = overflowed
         self._overflowed = 0
 
-    def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit]]:
-        """One deposit for each shard that something arrived for; for all on a tick."""
+    def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled]]:
+        """One deposit for each shard that something arrived for, of either kind; for all on a tick."""
         gathered: dict[str, _Shard] = {}
+        watched: dict[str, _Watched] = {}
         clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
         self._found = Measured(clock_ns, arrivals.ahead_ns)
         limit_ns = min(clock_ns + self.skew_ns + arrivals.doubt_ns, LATEST_NS)
@@ -164,16 +181,19 @@ class Measurer:
             batch = self._read(self._reader, arrivals.traces)
             if len(batch):
                 ends = _placed(batch.end_ns, arrivals.ahead_ns)
-                self._count_spans(batch, ends, clock_ns, limit_ns, gathered)
-        if arrivals.metrics and self._points:
+                self._read_spans(batch, ends, clock_ns, limit_ns, gathered, watched)
+        if arrivals.metrics and (self._points or self._watcher):
             # Points keep the time that their writer gave them: increments compare it.
-            limit_ns -= arrivals.ahead_ns
-            self._gather_points(self._points, arrivals.metrics, limit_ns, gathered)
-            self.overflowed(self._points.overflowed - self._overflowed)
-            self._overflowed = self._points.overflowed
+            self._read_points(arrivals.metrics, limit_ns - arrivals.ahead_ns, gathered, watched)
         self.measured(self._found)
         touched: Iterable[str] = self.shards if arrivals.tick else gathered
-        return [(shard, _deposit(shard, arrivals, gathered.get(shard))) for shard in touched]
+        found: list[tuple[str, Deposit | Sampled]] = [
+            (shard, _deposit(shard, arrivals, gathered.get(shard))) for shard in touched
+        ]
+        if self._monitors:
+            touched = self.shards if arrivals.tick else watched
+            found += [(shard, _sampled(shard, arrivals, watched.get(shard))) for shard in touched]
+        return found
 
     def _read(self, reader: Reader, payloads: Sequence[bytes]) -> SpanBatch:
         while True:
@@ -183,35 +203,43 @@ class Measurer:
                 self.refused("traces", str(refusal))
                 payloads = [p for i, p in enumerate(payloads) if i != refusal.index]
 
-    def _count_spans(
+    def _read_spans(
         self,
         batch: SpanBatch,
         ends: NDArray[np.uint64],
         clock_ns: int,
         limit_ns: int,
         gathered: dict[str, _Shard],
+        watched: dict[str, _Watched],
     ) -> None:
         placeable = self._placeable(ends, limit_ns)
         seconds = (np.minimum(ends, np.uint64(clock_ns)) // np.uint64(10**9)).astype(np.int64)
-        numbers = seconds // BUCKET
+        shared = Shared(batch)
+        self._count_spans(shared, seconds // BUCKET, placeable, gathered)
+        for name, sample in self._sampler.sample(shared, seconds, placeable, clock_ns / 1e9):
+            _of(name, watched, _Watched).samples.append(sample)
+
+    def _count_spans(
+        self,
+        shared: Shared,
+        numbers: NDArray[np.int64],
+        placeable: NDArray[np.bool_],
+        gathered: dict[str, _Shard],
+    ) -> None:
         buckets, ids = _number_buckets(numbers)
-        masks: dict[Filter, NDArray[np.bool_]] = {}
-        classes: dict[tuple[Field, ...], _Classes] = {}
         for objective in self._spans:
-            total = _masked(masks, objective.sli.total, batch) & placeable
+            total = shared.mask(objective.sli.total) & placeable
             if not total.any():
                 continue
             bad = (
-                _masked(masks, objective.sli.bad, batch)
+                shared.mask(objective.sli.bad)
                 if objective.sli.bad is not None
-                else ~_masked(masks, _good(objective.sli), batch)
+                else ~shared.mask(_good(objective.sli))
             )
             bad = bad & total
-            if objective.columns not in classes:
-                classes[objective.columns] = _classify(batch, objective.columns)
-            grouped = classes[objective.columns]
+            grouped = shared.classes(objective.columns)
             found = _count(grouped, ids, len(buckets), total, bad)
-            examples = _examples(batch, grouped.ids, bad)
+            examples = _examples(shared.batch, grouped.ids, bad)
             self._gather(objective, grouped, found, buckets, examples, gathered)
 
     def _placeable(self, ends: NDArray[np.uint64], limit_ns: int) -> NDArray[np.bool_]:
@@ -232,7 +260,7 @@ class Measurer:
     def _gather(
         self,
         objective: "_SpanObjective",
-        grouped: _Classes,
+        grouped: Classes,
         found: "_Cells",
         buckets: NDArray[np.int64],
         examples: Mapping[int, list[str]],
@@ -250,7 +278,7 @@ class Measurer:
         for cell, bad, total in sums:
             number, bucket = divmod(cell, len(buckets))
             place = places.distinct[number]
-            _shard(place.shard, gathered).add(place.key, seconds[bucket], bad, total)
+            _of(place.shard, gathered, _Shard).add(place.key, seconds[bucket], bad, total)
         overall = {
             bucket: (bad, total) for bucket, bad, total in _added(found.buckets, found.counts)
         }
@@ -258,7 +286,7 @@ class Measurer:
             self._found.place("traces", seconds[bucket], total)
         if width:
             whole = self._places.of(SeriesKey(objective.id, None, generation))
-            shard = _shard(whole.shard, gathered)
+            shard = _of(whole.shard, gathered, _Shard)
             for bucket, (bad, total) in overall.items():
                 shard.add(whole.key, seconds[bucket], bad, total)
         if objective.explain:
@@ -276,31 +304,49 @@ class Measurer:
                 place, explained = told.distinct[number]
                 ids = tuple(traces.get(number, ()))
                 tally = Tally(place.key, explained, bad, total, ids)
-                _shard(place.shard, gathered).tallies.append(tally)
+                _of(place.shard, gathered, _Shard).tallies.append(tally)
 
-    def _gather_points(
+    def _read_points(
         self,
-        reader: PointReader,
         payloads: Sequence[bytes],
         limit_ns: int,
         gathered: dict[str, _Shard],
+        watched: dict[str, _Watched],
     ) -> None:
         for payload in payloads:
             try:
-                points = reader.read(payload)
+                request = parse(payload)
             except Refused as refusal:
                 self.refused("metrics", str(refusal))
                 continue
-            self._found.points += len(points)
-            for point in points:
-                if point.time_ns > limit_ns:
-                    # It would keep its stream deaf until then.
-                    self.apart("future", 1)
+            if self._points:
+                self._gather_points(self._points.select(request), limit_ns, gathered)
+            for name, watched_point in self._watcher.select(request):
+                if watched_point.point.time_ns > limit_ns:
+                    self.unjudged("future", 1)
                     continue
-                self._found.point(point.time_ns)
-                # All points of an objective go to one shard: increments need to see them all.
-                key = SeriesKey(point.objective, None, self._generations[point.objective])
-                _shard(self._places.of(key).shard, gathered).points.append(point)
+                _of(name, watched, _Watched).points.append(watched_point)
+        for reason, ignored in (self._watcher.ignored - self._unwatched).items():
+            self.unjudged(reason, ignored)
+        self._unwatched = self._watcher.ignored.copy()
+        if self._points:
+            self._tell_of_points(self._points)
+
+    def _gather_points(
+        self, points: Sequence[Point], limit_ns: int, gathered: dict[str, _Shard]
+    ) -> None:
+        self._found.points += len(points)
+        for point in points:
+            if point.time_ns > limit_ns:
+                # It would keep its stream deaf until then.
+                self.apart("future", 1)
+                continue
+            self._found.point(point.time_ns)
+            # All points of an objective go to one shard: increments need to see them all.
+            key = SeriesKey(point.objective, None, self._generations[point.objective])
+            _of(self._places.of(key).shard, gathered, _Shard).points.append(point)
+
+    def _tell_of_points(self, reader: PointReader) -> None:
         for reason, ignored in (reader.ignored - self._ignored).items():
             self.apart(reason, ignored)
         self._ignored = reader.ignored.copy()
@@ -309,6 +355,8 @@ class Measurer:
             edge = reader.edges[objective, metric]
             if edge < NEAR_EDGE * self._bounds[objective]:
                 self.edge(objective, metric, edge)
+        self.overflowed(reader.overflowed - self._overflowed)
+        self._overflowed = reader.overflowed
 
 
 def _placed(ends: NDArray[np.uint64], ahead_ns: int) -> NDArray[np.uint64]:
@@ -341,16 +389,6 @@ def _good(sli: SpanSli) -> Filter:
     return sli.good
 
 
-def _masked(
-    masks: dict[Filter, NDArray[np.bool_]], filter_: Filter, batch: SpanBatch
-) -> NDArray[np.bool_]:
-    """A filter's mask over the batch, computed once however many objectives share the filter."""
-    found = masks.get(filter_)
-    if found is None:
-        found = masks[filter_] = mask(filter_, batch)
-    return found
-
-
 def _number_buckets(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The distinct bucket numbers, and each row's index among them."""
     low, high = int(numbers.min()), int(numbers.max())
@@ -358,37 +396,6 @@ def _number_buckets(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDAr
         return np.arange(low, high + 1), numbers - low
     distinct, ids = np.unique(numbers, return_inverse=True)
     return distinct, ids
-
-
-def _classify(batch: SpanBatch, columns: tuple[Field, ...]) -> _Classes:
-    """Group the rows by the values of the columns; no columns make one class."""
-    if not columns:
-        return _Classes(np.zeros(len(batch), np.int64), [()])
-    kinds = np.stack([batch.columns[f].kinds for f in columns])
-    bits = np.stack([batch.columns[f].bits for f in columns])
-    ids, firsts = group_rows(kinds, bits)
-    texts = [_texts(kinds[i, firsts], bits[i, firsts], batch.strings) for i in range(len(columns))]
-    return _Classes(ids, list(zip(*texts, strict=True)))
-
-
-def _texts(kinds: NDArray[np.uint8], bits: NDArray[np.int64], strings: Sequence[str]) -> list[str]:
-    """Values as label text, cut to a length; absent and uncomparable ones are empty."""
-    if not kinds.any():
-        return [""] * len(kinds)
-    floats = bits.view(np.float64)
-    texts = []
-    for i, (kind, value) in enumerate(zip(kinds.tolist(), bits.tolist(), strict=True)):
-        if kind == Kind.STRING:
-            texts.append(strings[value][:LONGEST_VALUE])
-        elif kind == Kind.INT:
-            texts.append(str(value))
-        elif kind == Kind.FLOAT:
-            texts.append(repr(float(floats[i])))
-        elif kind == Kind.BOOL:
-            texts.append("true" if value else "false")
-        else:
-            texts.append("")
-    return texts
 
 
 class _Cells(NamedTuple):
@@ -406,7 +413,7 @@ class _Cells(NamedTuple):
 
 
 def _count(
-    grouped: _Classes,
+    grouped: Classes,
     buckets: NDArray[np.int64],
     n_buckets: int,
     total: NDArray[np.bool_],
@@ -451,10 +458,10 @@ def _added(ids: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[tuple[
     return zip(distinct.tolist(), *sums.T.tolist(), strict=True)
 
 
-def _shard(name: str, gathered: dict[str, _Shard]) -> _Shard:
+def _of(name: str, gathered: dict[str, S], make: Callable[[], S]) -> S:
     found = gathered.get(name)
     if found is None:
-        found = gathered[name] = _Shard()
+        found = gathered[name] = make()
     return found
 
 
@@ -500,6 +507,19 @@ def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
         entries=entries,
         points=tuple(shard.points),
         tallies=tuple(shard.tallies),
+        watermarks=arrivals.watermarks,
+        ahead_ns=arrivals.ahead_ns,
+    )
+
+
+def _sampled(name: str, arrivals: Arrivals, watched: _Watched | None) -> Sampled:
+    return Sampled(
+        shard=name,
+        clock=arrivals.clock,
+        live=arrivals.live,
+        exact=arrivals.exact,
+        samples=tuple(watched.samples) if watched else (),
+        points=tuple(watched.points) if watched else (),
         watermarks=arrivals.watermarks,
         ahead_ns=arrivals.ahead_ns,
     )

@@ -1,10 +1,14 @@
 """OTLP metrics payloads to the points that the objectives count."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
@@ -33,6 +37,7 @@ from slo.promql import MetricSelector
 
 __all__ = ["MetricsRefused", "PointReader", "check"]
 
+P = TypeVar("P")
 AnyPoint = NumberDataPoint | values.HistogramPoint | SummaryDataPoint
 # Entries of each cache, bytes in one and in all: a bound on memory, not on input.
 _CACHED = 65_536
@@ -44,12 +49,12 @@ LONGEST_VALUE = 256
 _LONGEST_NAME = 1_024
 _EDGES = 1_024
 _OVERFLOW = "otel.metric.overflow"
-_CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
-_DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
     """One metric of one scope and resource, as far as its points share it."""
 
     number: int
@@ -64,52 +69,53 @@ class _Source:
     cached: bool
 
 
-class _Selected(NamedTuple):
+class Selected(NamedTuple):
     rule: Rule
     stream: bytes
     group: tuple[str, ...]
 
 
 class _Series(NamedTuple):
-    selected: tuple[_Selected, ...]
+    selected: tuple[Selected, ...]
     overflow: bool
 
 
-class PointReader:
-    """Reads the points that objectives over metrics count; what nobody selected costs a look-up.
+class SeriesReader(ABC, Generic[P]):
+    """Reads the points that rules select; what nobody selected costs a look-up.
 
     Args:
-        objectives: those whose SLI is not over metrics are passed over.
+        rules: what is selected.
 
     Attributes:
-        ignored: points that a selector means but that cannot be counted, by reason; of metrics
+        ignored: points that a selector means but that cannot be used, by reason; of metrics
             with too long a name, the metrics.
-        edges: (objective, metric) of histograms that have no bucket edge at the objective's bound,
-            with the edge used instead; at most 1,024. Worth a warning once an entry.
         overflowed: selected points that a writer had stripped of their attributes
             (`otel.metric.overflow`); they count, with empty group values.
     """
 
-    def __init__(self, objectives: Sequence[Objective]) -> None:
+    def __init__(self, rules: Iterable[Rule]) -> None:
         self.ignored: Counter[str] = Counter()
-        self.edges: dict[tuple[str, str], float] = {}
         self.overflowed = 0
-        self._rules = tuple(rule for objective in objectives for rule in rules(objective))
+        self._rules = tuple(rules)
         self._by_name: Cache[tuple[str, str, MetricKind], tuple[Rule, ...]] = Cache(
             _CACHED, _CACHED_BYTES
         )
-        self._sources: Cache[tuple[Hashable, ...], _Source] = Cache(_CACHED, _CACHED_BYTES)
+        self._sources: Cache[tuple[Hashable, ...], Source] = Cache(_CACHED, _CACHED_BYTES)
         self._series: Cache[tuple[int, bytes], _Series] = Cache(_CACHED, _CACHED_BYTES)
         self._numbers = 0
 
-    def read(self, payload: bytes) -> list[Point]:
+    def read(self, payload: bytes) -> list[P]:
         """The selected points of one `ExportMetricsServiceRequest`, in its order.
 
         Raises:
             MetricsRefused: the payload is no such request.
         """
-        points: list[Point] = []
-        for resource in parse(payload).resource_metrics:
+        return self.select(parse(payload))
+
+    def select(self, request: ExportMetricsServiceRequest) -> list[P]:
+        """The selected points of a request, in its order."""
+        points: list[P] = []
+        for resource in request.resource_metrics:
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
                     kind = kind_of(metric)
@@ -120,6 +126,14 @@ class PointReader:
                         source = self._source(resource.resource, scope.scope, metric, kind)
                         self._read_metric(metric, meant, source, points)
         return points
+
+    @abstractmethod
+    def _made(self, point: AnyPoint, selected: Selected, source: Source) -> P:
+        """What is made of a selected point.
+
+        Raises:
+            UnusableError: it says nothing usable.
+        """
 
     def _meant(self, name: str, unit: str, kind: MetricKind) -> tuple[Rule, ...]:
         """The rules whose selector may mean a metric of this name."""
@@ -136,7 +150,7 @@ class PointReader:
 
     def _source(
         self, resource: Resource, scope: InstrumentationScope, metric: Metric, kind: MetricKind
-    ) -> _Source:
+    ) -> Source:
         temporality = temporality_of(metric)
         # Field by field: counts of dropped attributes, which change, are no part of the identity.
         attributes = b"".join(pair.SerializeToString() for pair in resource.attributes)
@@ -146,7 +160,7 @@ class PointReader:
         if source is None:
             self._numbers += 1
             size = len(attributes) + len(own) + len(metric.name) + len(metric.unit)
-            source = _Source(
+            source = Source(
                 number=self._numbers,
                 name=metric.name,
                 unit=metric.unit,
@@ -169,32 +183,18 @@ class PointReader:
         return source
 
     def _read_metric(
-        self, metric: Metric, meant: tuple[Rule, ...], source: _Source, points: list[Point]
+        self, metric: Metric, meant: tuple[Rule, ...], source: Source, points: list[P]
     ) -> None:
         for point in data_of(metric).data_points:
             series = self._one_series(point, meant, source)
             self.overflowed += series.overflow
-            for rule, stream, group in series.selected:
+            for selected in series.selected:
                 try:
-                    value = self._value(point, rule, source)
+                    points.append(self._made(point, selected, source))
                 except values.UnusableError as reason:
                     self.ignored[str(reason)] += 1
-                    continue
-                points.append(
-                    Point(
-                        rule.objective,
-                        rule.role,
-                        stream,
-                        source.family,
-                        group,
-                        point.start_time_unix_nano,
-                        point.time_unix_nano,
-                        source.temporality == _CUMULATIVE,
-                        value,
-                    )
-                )
 
-    def _one_series(self, point: AnyPoint, meant: tuple[Rule, ...], source: _Source) -> _Series:
+    def _one_series(self, point: AnyPoint, meant: tuple[Rule, ...], source: Source) -> _Series:
         attributes = b"".join([pair.SerializeToString() for pair in point.attributes])
         key = (source.number, attributes)
         series = self._series.get(key)
@@ -202,7 +202,7 @@ class PointReader:
             labels = series_labels(source.resource, source.scope, texts(point.attributes))
             own = attributes_identity(point.attributes)
             selected = tuple(
-                _Selected(
+                Selected(
                     rule,
                     identity(rule.key, source.family, own),
                     tuple(labels.get(name, "")[:LONGEST_VALUE] for name in rule.by),
@@ -218,32 +218,76 @@ class PointReader:
                 self._series.put(key, series, len(attributes) + groups)
         return series
 
-    def _value(self, point: AnyPoint, rule: Rule, source: _Source) -> Value:
+
+class PointReader(SeriesReader[Point]):
+    """Reads the points that objectives over metrics count.
+
+    Args:
+        objectives: those whose SLI is not over metrics are passed over.
+
+    Attributes:
+        edges: (objective, metric) of histograms that have no bucket edge at the objective's bound,
+            with the edge used instead; at most 1,024. Worth a warning once an entry.
+    """
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        super().__init__(rule for objective in objectives for rule in rules(objective))
+        self.edges: dict[tuple[str, str], float] = {}
+
+    def _made(self, point: AnyPoint, selected: Selected, source: Source) -> Point:
+        rule = selected.rule
+        return point_of(point, selected, source, self._value(point, rule, source))
+
+    def _value(self, point: AnyPoint, rule: Rule, source: Source) -> Value:
         if isinstance(point, SummaryDataPoint) or source.kind in _UNCOUNTABLE:
             raise values.UnusableError(_UNCOUNTABLE[source.kind])
-        if source.temporality not in (_CUMULATIVE, _DELTA):
-            raise values.UnusableError("no temporality")
-        if point.time_unix_nano == 0:
-            raise values.UnusableError("no time")
+        require_placed(point, source)
         if isinstance(point, NumberDataPoint):
             if rule.above is not None:
                 raise values.UnusableError("a counter where a histogram is wanted")
             return values.number(point)
         if rule.above is None:
-            return _observations(point, rule, source)
+            return observations(point, rule, source)
         divided = values.split(point, rule.above)
         if divided.edge != rule.above and len(self.edges) < _EDGES:
             self.edges[rule.objective, source.name] = divided.edge
         return divided.total, divided.above
 
 
-def _selector(rule: Rule, source: _Source) -> MetricSelector:
+def require_placed(point: NumberDataPoint | values.HistogramPoint, source: Source) -> None:
+    """Refuse a point of a sum or histogram of which it isn't known what it sums up, or when.
+
+    Raises:
+        UnusableError: it is one.
+    """
+    if source.temporality not in (CUMULATIVE, DELTA):
+        raise values.UnusableError("no temporality")
+    if point.time_unix_nano == 0:
+        raise values.UnusableError("no time")
+
+
+def point_of(point: AnyPoint, selected: Selected, source: Source, value: Value) -> Point:
+    """The point with the identity of its stream."""
+    return Point(
+        selected.rule.objective,
+        selected.rule.role,
+        selected.stream,
+        source.family,
+        selected.group,
+        point.start_time_unix_nano,
+        point.time_unix_nano,
+        source.temporality == CUMULATIVE,
+        value,
+    )
+
+
+def _selector(rule: Rule, source: Source) -> MetricSelector:
     """The rule's selector; for a histogram without `le`, which is no attribute of its points."""
     histogram = source.kind in ("histogram", "exponential")
     return rule.bucket if histogram and rule.bucket is not None else rule.selector
 
 
-def _observations(point: values.HistogramPoint, rule: Rule, source: _Source) -> int:
+def observations(point: values.HistogramPoint, rule: Rule, source: Source) -> int:
     """What `_count` or a `_bucket` of a histogram counts."""
     if rule.bucket is None:
         if not rule.named.matches(part_forms(source.name, source.unit, "_count"), {}):

@@ -488,6 +488,13 @@ class EngineMetrics:
             "burnline_build_info", "1, with what is running as labels.", ("version", "python")
         )
         self.build_info.labels(version("burnline"), platform.python_version()).set(1)
+        self.unjudged = self._counter(
+            "burnline_anomaly_unjudged_events",
+            "Events that a monitor watches and that came to no reading, once a monitor, by reason.",
+            ("reason",),
+        )
+        for reason in ("late", "before_start", "no_number"):
+            self.unjudged.labels(reason)
 
     def _add_anomalies(self) -> None:
         """What is watched for anomalies, and what came of it."""

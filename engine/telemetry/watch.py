@@ -35,6 +35,12 @@ class Watch:
     def spent(self, stage: Stage, clock: float, began: int) -> None:
         """A stage has worked since, on what came up to a clock (Unix seconds)."""
 
+    def gathered(self, began: int) -> None:
+        """Readings were gathered since; that is beside the way to a decision."""
+
+    def unjudged(self, reason: str, events: int) -> None:
+        """So many events that are watched for anomalies came to no reading."""
+
     def saved(self, step: str, owner: int, began: int, size: int) -> None:
         """A step pickled, since then, so many bytes; `owner` is the same for each of its snapshots."""
 
@@ -57,6 +63,7 @@ class LiveWatch(Watch):
         self._metrics = metrics
         self._now = now
         self._seconds = {stage: metrics.flow_seconds.labels(stage) for stage in STAGES}
+        self._gathering = metrics.flow_seconds.labels("readings")
         self._batch = BatchTrace(now)
         self._lock = threading.Lock()
         self._snapshot = _Snapshot()
@@ -82,6 +89,14 @@ class LiveWatch(Watch):
         ended = time.perf_counter_ns()
         self._seconds[stage].inc((ended - began) / 1e9)
         self._batch.spent(stage, clock, began, ended)
+
+    def gathered(self, began: int) -> None:
+        """See `Watch`."""
+        self._gathering.inc((time.perf_counter_ns() - began) / 1e9)
+
+    def unjudged(self, reason: str, events: int) -> None:
+        """See `Watch`."""
+        self._metrics.unjudged.labels(reason).inc(events)
 
     def saved(self, step: str, owner: int, began: int, size: int) -> None:
         """See `Watch`; a step that saves once more begins the next snapshot."""

@@ -1,10 +1,13 @@
 """What the anomaly steps of the flow tell each other: samples in, readings at each interval's end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from slo.increments import Point
 
 
 class EntityKey(NamedTuple):
@@ -64,3 +67,87 @@ class Readings:
     watermark: float = 0.0
     gone: tuple[ReadingKey, ...] = ()
     reset: tuple[int, ...] = ()
+
+
+class Part(NamedTuple):
+    """What a feature is made of, as far as it was measured; parts of the same interval add up.
+
+    Attributes:
+        events: that have the number, or that count.
+        total: their sum; of `errors`, those that are errors.
+        bins: of a quantile, see `slo.anomalies.sketch`.
+    """
+
+    events: int
+    total: float = 0.0
+    bins: Mapping[int, float] | None = None
+
+
+class Example(NamedTuple):
+    """A span to look at; the greatest is the most telling."""
+
+    failed: bool
+    duration_ns: int
+    trace_id: str
+
+
+class Sample(NamedTuple):
+    """Spans of one entity that ended in one interval.
+
+    Attributes:
+        entity: whose.
+        end: Unix seconds of the interval's end.
+        events: how many spans.
+        parts: of each feature of the monitor, in their order.
+        examples: a few of the spans.
+    """
+
+    entity: EntityKey
+    end: int
+    events: int
+    parts: tuple[Part, ...]
+    examples: tuple[Example, ...] = ()
+
+
+class WatchedPoint(NamedTuple):
+    """A metric point that a feature selects.
+
+    Attributes:
+        entity: whose.
+        feature: its number in the monitor.
+        kind: of the metric.
+        point: with the identity of its stream; of a gauge `value` is as sent, of a counter in 2^-20, of a
+            histogram its count.
+        bins: of a histogram.
+    """
+
+    entity: EntityKey
+    feature: int
+    kind: Literal["gauge", "counter", "histogram"]
+    point: Point
+    bins: Mapping[int, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What one batch of arrivals holds for one shard of anomalies; empty for a mere tick of the clock.
+
+    Attributes:
+        shard: the shard's key, see `slo.plan.anomaly_shard_of`.
+        clock: Unix seconds at which this arrived; live the wall clock, in a backtest the events'.
+        live: False while what is read was read before a restart already.
+        exact: time is that of the events (a backtest): it has no gaps.
+        samples: of spans.
+        points: of metrics.
+        watermarks: newest arrival of (traces, metrics), Unix seconds, 0 for none yet.
+        ahead_ns: how far the clock is ahead of the points' own; the samples' times allow for it.
+    """
+
+    shard: str
+    clock: float
+    live: bool = True
+    exact: bool = False
+    samples: tuple[Sample, ...] = ()
+    points: tuple[WatchedPoint, ...] = ()
+    watermarks: tuple[float, float] = (0.0, 0.0)
+    ahead_ns: int = 0

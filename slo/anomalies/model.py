@@ -108,6 +108,15 @@ class Monitor:
         """`by` as Prometheus label names."""
         return tuple(label_name(f.name) for f in self.by)
 
+    @property
+    def fields(self) -> frozenset[Field]:
+        """Every field of a span that it needs; none where it is over metrics."""
+        if self.spans is None:
+            return frozenset()
+        filters = [self.spans, *(f.bad for f in self.features if f.bad is not None)]
+        numbers = (f.of for f in self.features if f.of is not None)
+        return frozenset({*self.by, *numbers}).union(*(which.fields() for which in filters))
+
     def service_of(self, group: tuple[str, ...]) -> str:
         """The service that an entity belongs to: its own where `by` says it, else the file's."""
         for which, value in zip(self.by, group, strict=True):

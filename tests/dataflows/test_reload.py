@@ -10,6 +10,7 @@ from dataflows.data_dir import StartError
 from dataflows.reload import Reloader, Watch, differences
 from engine.slo_files import load_paths
 from engine.telemetry.metrics import EngineMetrics
+from slo.anomalies.model import Monitor
 from slo.model import Objective
 from tests.servers import eventually
 
@@ -43,7 +44,7 @@ class Setup:
             Watch([self.file]) if watch else None,
         )
 
-    def accept(self, objectives: tuple[Objective, ...]) -> None:
+    def accept(self, objectives: tuple[Objective, ...], _monitors: tuple[Monitor, ...]) -> None:
         self.accepted.append({o.id: o for o in objectives})
 
     def reload(self, text: str) -> list[dict[str, object]]:

@@ -10,8 +10,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from engine.columns import points
-from engine.columns.measure import LONGEST_VALUE, Measurer
-from engine.columns.points import MetricsRefused
+from engine.columns.measure import Measurer
+from engine.columns.points import LONGEST_VALUE, MetricsRefused
 from engine.spool.arrivals import Arrivals
 from slo import load
 from tests.dataflows.recorded import SLOS

@@ -14,7 +14,8 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
-from engine.columns.measure import LONGEST_VALUE, Measurer
+from engine.columns.measure import Measurer
+from engine.columns.points import LONGEST_VALUE
 from engine.receivers.holding import Refusal
 from engine.receivers.ingest import _checked
 from engine.sinks._outbox import payload

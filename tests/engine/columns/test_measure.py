@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from engine.columns import measure
+from engine.columns import measure, points
 from engine.columns.measure import BUCKET, Measurer
 from engine.spool.arrivals import Arrivals
 from slo.columns import Field
@@ -193,7 +193,7 @@ def test_long_values_are_cut_and_still_counted():
     deposits = measurer.measure(Arrivals(clock=CLOCK, traces=(_payload(*spans),)))
     counts = _counts(deposits)
     groups = {group for group, _, _ in counts if group}
-    assert groups == {("x" * measure.LONGEST_VALUE,)}
+    assert groups == {("x" * points.LONGEST_VALUE,)}
     assert {total for (_, _, what), total in counts.items() if what == "total"} == {3}
 
 

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from engine.columns import _metric_values, measure
+from engine.columns import _metric_values
 from engine.columns.points import LONGEST_VALUE, MetricsRefused, PointReader, check
 from engine.columns.spans import Refused
 from slo.columns import Field
@@ -434,7 +434,7 @@ def test_what_is_too_long_to_keep_is_read_all_the_same() -> None:
     first, again = reader.read(payload), reader.read(payload)
     assert first == again
     assert [p.group for p in first] == [("y" * LONGEST_VALUE,)] * 2
-    assert LONGEST_VALUE == measure.LONGEST_VALUE, "spans and points share label values"
+    assert LONGEST_VALUE == _shared.LONGEST_VALUE, "spans and points share label values"
 
 
 def sizes(reader: PointReader) -> list[int]:

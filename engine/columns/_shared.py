@@ -1,0 +1,121 @@
+"""What several objectives and monitors need of one batch of spans, worked out once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.columns._grouping import group_rows
+from engine.columns.points import LONGEST_VALUE
+from slo.columns import Field, Kind, SpanBatch
+from slo.masks import mask
+from slo.traceql import Filter
+
+NANOSECONDS = Field("intrinsic", "duration")
+
+
+@dataclass(slots=True)
+class Classes:
+    """Rows grouped by the values of some fields."""
+
+    ids: NDArray[np.int64]
+    values: list[tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class Numbers:
+    """One field of every row as a number.
+
+    Attributes:
+        values: `float64[n]`; a duration in seconds.
+        usable: `bool[n]`: it is there and finite.
+        unusable: `bool[n]`: it is there and no finite number.
+    """
+
+    values: NDArray[np.float64]
+    usable: NDArray[np.bool_]
+    unusable: NDArray[np.bool_]
+
+
+class Shared:
+    """Masks, classes and numbers of one batch."""
+
+    def __init__(self, batch: SpanBatch) -> None:
+        self.batch = batch
+        self._masks: dict[Filter, NDArray[np.bool_]] = {}
+        self._classes: dict[tuple[Field, ...], Classes] = {}
+        self._numbers: dict[Field, Numbers] = {}
+
+    def mask(self, which: Filter) -> NDArray[np.bool_]:
+        """`bool[n]`: the rows that a filter means; not to be changed."""
+        found = self._masks.get(which)
+        if found is None:
+            found = self._masks[which] = mask(which, self.batch)
+        return found
+
+    def classes(self, columns: tuple[Field, ...]) -> Classes:
+        """The rows by the values of the columns; no columns make one class."""
+        found = self._classes.get(columns)
+        if found is None:
+            found = self._classes[columns] = _classify(self.batch, columns)
+        return found
+
+    def numbers(self, which: Field) -> Numbers:
+        """A field as numbers; texts that are numbers are numbers, as some libraries send them."""
+        found = self._numbers.get(which)
+        if found is None:
+            found = self._numbers[which] = _numbers(self.batch, which)
+        return found
+
+
+def _classify(batch: SpanBatch, columns: tuple[Field, ...]) -> Classes:
+    if not columns:
+        return Classes(np.zeros(len(batch), np.int64), [()])
+    kinds = np.stack([batch.columns[f].kinds for f in columns])
+    bits = np.stack([batch.columns[f].bits for f in columns])
+    ids, firsts = group_rows(kinds, bits)
+    texts = [_texts(kinds[i, firsts], bits[i, firsts], batch.strings) for i in range(len(columns))]
+    return Classes(ids, list(zip(*texts, strict=True)))
+
+
+def _texts(kinds: NDArray[np.uint8], bits: NDArray[np.int64], strings: Sequence[str]) -> list[str]:
+    """Values as label text, cut to a length; absent and uncomparable ones are empty."""
+    if not kinds.any():
+        return [""] * len(kinds)
+    floats = bits.view(np.float64)
+    texts = []
+    for i, (kind, value) in enumerate(zip(kinds.tolist(), bits.tolist(), strict=True)):
+        if kind == Kind.STRING:
+            texts.append(strings[value][:LONGEST_VALUE])
+        elif kind == Kind.INT:
+            texts.append(str(value))
+        elif kind == Kind.FLOAT:
+            texts.append(repr(float(floats[i])))
+        elif kind == Kind.BOOL:
+            texts.append("true" if value else "false")
+        else:
+            texts.append("")
+    return texts
+
+
+def _numbers(batch: SpanBatch, which: Field) -> Numbers:
+    kinds, bits = batch.columns[which]
+    if which == NANOSECONDS:
+        everywhere = np.ones(len(batch), np.bool_)
+        return Numbers(bits / 1e9, everywhere, ~everywhere)
+    values = np.where(kinds == Kind.FLOAT, bits.view(np.float64), bits.astype(np.float64))
+    texts = kinds == Kind.STRING
+    if texts.any():
+        codes, places = np.unique(bits[texts], return_inverse=True)
+        read = np.array([_number(batch.strings[code]) for code in codes.tolist()])
+        values[texts] = read[places]
+    usable = np.isfinite(values) & ((kinds == Kind.INT) | (kinds == Kind.FLOAT) | texts)
+    return Numbers(values, usable, ~usable & (kinds != Kind.NIL))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
