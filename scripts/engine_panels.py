@@ -284,14 +284,48 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Firing",
-                "Alerts by severity.",
+                "Alerts by severity, of SLOs and of anomalies.",
                 "short",
                 (
                     Query(
-                        'sum by (severity) (ALERTS{E, alertstate="firing", sloth_id!=""})',
+                        'sum by (severity) (ALERTS{E, alertstate="firing", severity!="none"})',
                         "{{severity}}",
                     ),
                 ),
+            ),
+        ),
+    ),
+    (
+        "Anomalies",
+        (
+            Panel(
+                "Series watched",
+                "Judged, and learnt while too little is known of them.",
+                "short",
+                (Query("sum by (state) (burnline_anomaly_series{E})", "{{state}}"),),
+            ),
+            Panel(
+                "Readings judged",
+                "One a series and interval; in replays too.",
+                "cps",
+                (_rate("burnline_anomaly_readings_total", ""),),
+            ),
+            Panel(
+                "Incidents",
+                "Alerts of anomalies that began in the last hour, by severity.",
+                "short",
+                (
+                    Query(
+                        "sum by (severity) (increase(burnline_anomaly_incidents_total{E}[1h]))",
+                        "{{severity}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Not judged",
+                "Events that a monitor watches and that came to no reading, by reason.",
+                "cps",
+                (_rates("burnline_anomaly_unjudged_events_total", "reason"),),
             ),
         ),
     ),
