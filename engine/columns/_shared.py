@@ -31,11 +31,13 @@ class Numbers:
         values: `float64[n]`; a duration in seconds.
         usable: `bool[n]`: it is there and finite.
         unusable: `bool[n]`: it is there and no finite number.
+        complete: all are usable.
     """
 
     values: NDArray[np.float64]
     usable: NDArray[np.bool_]
     unusable: NDArray[np.bool_]
+    complete: bool
 
 
 class Shared:
@@ -103,7 +105,7 @@ def _numbers(batch: SpanBatch, which: Field) -> Numbers:
     kinds, bits = batch.columns[which]
     if which == NANOSECONDS:
         everywhere = np.ones(len(batch), np.bool_)
-        return Numbers(bits / 1e9, everywhere, ~everywhere)
+        return Numbers(bits / 1e9, everywhere, ~everywhere, complete=True)
     values = np.where(kinds == Kind.FLOAT, bits.view(np.float64), bits.astype(np.float64))
     texts = kinds == Kind.STRING
     if texts.any():
@@ -111,7 +113,7 @@ def _numbers(batch: SpanBatch, which: Field) -> Numbers:
         read = np.array([_number(batch.strings[code]) for code in codes.tolist()])
         values[texts] = read[places]
     usable = np.isfinite(values) & ((kinds == Kind.INT) | (kinds == Kind.FLOAT) | texts)
-    return Numbers(values, usable, ~usable & (kinds != Kind.NIL))
+    return Numbers(values, usable, ~usable & (kinds != Kind.NIL), bool(usable.all()))
 
 
 def _number(text: str) -> float:

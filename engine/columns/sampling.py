@@ -136,12 +136,12 @@ class SpanSampler:
     def _numeric(self, feature: Feature, shared: Shared, cells: "_Cells") -> list[Part]:
         assert feature.of is not None  # noqa: S101 - the caller's
         numbers = shared.numbers(feature.of)
-        unusable = int(np.count_nonzero(numbers.unusable[cells.rows]))
-        if unusable:
-            self._apart("no_number", unusable)
-        usable = numbers.usable[cells.rows]
         where, values = cells.ids, numbers.values[cells.rows]
-        if not usable.all():
+        if not numbers.complete:
+            unusable = int(np.count_nonzero(numbers.unusable[cells.rows]))
+            if unusable:
+                self._apart("no_number", unusable)
+            usable = numbers.usable[cells.rows]
             where, values = where[usable], values[usable]
         events = np.bincount(where, minlength=len(cells.events))
         if feature.kind == "quantile":

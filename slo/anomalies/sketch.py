@@ -146,12 +146,13 @@ def _shares(low: float, high: float) -> tuple[tuple[int, float], ...]:
     if high <= 0:
         return tuple((-number, part) for number, part in _shares(-high, -low))
     last = _bin(high)
-    first = max(_bin(low) + 1 if low else 0, last - _DOUBLINGS * _PER_DOUBLING, 1)
+    first = max(_bin(low), last - _DOUBLINGS * _PER_DOUBLING, 1)
     edges = [low, *(_upper(number) for number in range(first, last)), high]
     edges = [min(max(edge, low), high) for edge in edges]
     return tuple(
         (number, (edges[i + 1] - edges[i]) / (high - low))
         for i, number in enumerate(range(first, last + 1))
+        if edges[i + 1] > edges[i]
     )
 
 

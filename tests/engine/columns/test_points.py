@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from engine.columns import _metric_values
+from engine.columns import _metric_values, _shared
 from engine.columns.points import LONGEST_VALUE, MetricsRefused, PointReader, check
 from engine.columns.spans import Refused
 from slo.columns import Field
