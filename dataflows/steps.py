@@ -148,6 +148,38 @@ class ReadingsStep(StatefulBatchLogic[Sampled, Readings, bytes]):
         return _saved(self, "readings", self.gathering.state)
 
 
+class DetectStep(StatefulBatchLogic[Readings, AnomalyDecision, bytes]):
+    """The anomalies of a shard. It is awake, and so saved, only where an interval has ended."""
+
+    def __init__(self, monitors: Mapping[str, Monitor], watch: Watch, resume: bytes | None) -> None:
+        self.watch = watch
+        state = None if resume is None else pickle.loads(resume)  # noqa: S301  our own recovery store
+        self.decider = AnomalyDecider(monitors, state)
+
+    def on_batch(self, values: list[Readings]) -> tuple[Iterable[AnomalyDecision], bool]:
+        """Judge the readings of each moment, in their order.
+
+        A detector that fails costs its moment: SLOs are decided on by the same process.
+        """
+        began = time.perf_counter_ns()
+        decisions = []
+        for readings in values:
+            try:
+                decision = self.decider.take(readings)
+            except MemoryError:
+                raise
+            except Exception as failure:  # noqa: BLE001 - told, and the rest goes on
+                self.watch.undetected(readings, failure)
+            else:
+                decisions += [] if decision is None else [decision]
+        self.watch.spent("detect", values[-1].clock, began)
+        return decisions, _RETAIN
+
+    def snapshot(self) -> bytes:
+        """Detectors and open incidents."""
+        return _saved(self, "detect", self.decider.state)
+
+
 def _saved(step: _Watched, name: str, state: Callable[[], object]) -> bytes:
     began = time.perf_counter_ns()
     saved = pickle.dumps(state(), pickle.HIGHEST_PROTOCOL)
@@ -158,23 +190,3 @@ def _saved(step: _Watched, name: str, state: Callable[[], object]) -> bytes:
 def _second(deposit: Deposit) -> tuple[int, int]:
     """The clock's second, and the step of the clock if it was stepped within it."""
     return int(deposit.clock), deposit.ahead_ns // 1_000_000_000
-
-
-class DetectStep(StatefulBatchLogic[Readings, AnomalyDecision, bytes]):
-    """The anomalies of a shard. It is awake, and so saved, only where an interval has ended."""
-
-    def __init__(self, monitors: Mapping[str, Monitor], watch: Watch, resume: bytes | None) -> None:
-        self.watch = watch
-        state = None if resume is None else pickle.loads(resume)  # noqa: S301  our own recovery store
-        self.decider = AnomalyDecider(monitors, state)
-
-    def on_batch(self, values: list[Readings]) -> tuple[Iterable[AnomalyDecision], bool]:
-        """Judge the readings of each moment, in their order."""
-        began = time.perf_counter_ns()
-        decisions = [self.decider.take(readings) for readings in values]
-        self.watch.spent("detect", values[-1].clock, began)
-        return [decision for decision in decisions if decision is not None], _RETAIN
-
-    def snapshot(self) -> bytes:
-        """Detectors and open incidents."""
-        return _saved(self, "detect", self.decider.state)

@@ -511,6 +511,11 @@ class EngineMetrics:
             "Alerts of anomalies that began, by severity; pages raised from tickets among them.",
             ("severity",),
         )
+        self.undetected = self._counter(
+            "burnline_anomaly_failures",
+            "Moments of a shard that could not be judged by a mistake in Burnline; the log has it.",
+            (),
+        )
         for severity in ("ticket", "page"):
             self.incidents.labels(severity)
 

@@ -17,10 +17,13 @@ from engine.telemetry._batch_trace import STAGES, BatchTrace, Stage
 from engine.telemetry.log import log
 from engine.telemetry.metrics import EngineMetrics
 from slo.anomalies.decision import AnomalyDecision
+from slo.anomalies.messages import Readings
 from slo.decision import Decision
 
 # The flow stands still while it pickles; pages wait for so long.
 SLOW_SNAPSHOT_SECONDS = 1.0
+# A failure that comes back is logged so often.
+QUIET_SECONDS = 300.0
 
 
 class Watch:
@@ -50,6 +53,15 @@ class Watch:
     def judged(self, decisions: Sequence[AnomalyDecision], began: int) -> None:
         """These decisions on anomalies were published since."""
 
+    def undetected(self, readings: Readings, failure: Exception) -> None:
+        """Readings could not be judged, by a mistake in Burnline.
+
+        Raises:
+            Exception: the failure, where nobody watches.
+        """
+        del readings
+        raise failure
+
 
 class LiveWatch(Watch):
     """Keeps metrics, makes spans, and says where snapshots have become slow.
@@ -68,6 +80,7 @@ class LiveWatch(Watch):
         self._lock = threading.Lock()
         self._snapshot = _Snapshot()
         self._slow = False
+        self._complained = -QUIET_SECONDS
 
     def arrived(self, arrivals: Arrivals, began: int) -> None:
         """See `Watch`."""
@@ -128,6 +141,20 @@ class LiveWatch(Watch):
         found = sum(int(np.isfinite(d.values).sum()) for d in decisions if not d.frozen)
         self._metrics.judged_readings.inc(found)
         self.spent("publish", max((d.clock for d in decisions), default=0.0), began)
+
+    def undetected(self, readings: Readings, failure: Exception) -> None:
+        """See `Watch`; told in the log now and then, as it may come back with each interval."""
+        self._metrics.undetected.inc()
+        now = time.monotonic()
+        if now - self._complained >= QUIET_SECONDS:
+            self._complained = now
+            log.error(
+                "readings are not judged because of a mistake in Burnline; please report it; SLOs are "
+                "not touched by it",
+                shard=readings.shard,
+                every=readings.every,
+                exc_info=failure,
+            )
 
     def _tell(self, whole: "_Snapshot") -> None:
         seconds = whole.busy / 1e9

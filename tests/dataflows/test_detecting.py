@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSource, run_main
+from structlog.testing import capture_logs
 
 from dataflows.flow import detect
 from engine.sinks.publish import Publish
 from engine.telemetry.metrics import EngineMetrics
 from engine.telemetry.watch import LiveWatch
+from slo.anomalies.decider import AnomalyDecider
 from slo.anomalies.decision import AnomalyDecision
 from slo.anomalies.messages import Readings
 from slo.anomalies.rendering import incident_labels
@@ -94,6 +97,26 @@ def test_killed_at_any_moment_it_decides_as_if_it_had_not_been(tmp_path: Path, b
         right = undisturbed[left.shard, left.at]
         np.testing.assert_array_equal(left.verdicts.score, right.verdicts.score)
         np.testing.assert_array_equal(left.verdicts.alert, right.verdicts.alert)
+
+
+def test_a_detector_that_fails_costs_its_moment_and_no_more(monkeypatch) -> None:
+    taken = AnomalyDecider.take
+
+    def take(decider: AnomalyDecider, found: Readings) -> AnomalyDecision | None:
+        if found.at == NOW + 600:
+            raise ZeroDivisionError("a mistake")
+        return taken(decider, found)
+
+    monkeypatch.setattr(AnomalyDecider, "take", take)
+    with pytest.raises(BytewaxRuntimeError):
+        run(day())
+    metrics = EngineMetrics()
+    with capture_logs() as logs:
+        decisions = run(day(), watch=LiveWatch(metrics))
+    assert len(decisions) == 2 * (MOMENTS - 1)
+    assert metrics.registry.get_sample_value("burnline_anomaly_failures_total") == 2
+    [line] = [line for line in logs if line["log_level"] == "error"]
+    assert isinstance(line["exc_info"], ZeroDivisionError)
 
 
 def test_what_it_does_is_counted() -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from engine.sinks._outbox import Outbox
 from engine.sinks.board import CARRIED_SECONDS, SETTLE_SECONDS, Board
 from engine.sinks.book import Entry, read_book, write_book
-from engine.sinks.shown import Change, Shown
+from engine.sinks.shown import Change, Shown, labels_of
+from engine.telemetry.log import log_change
 from slo.anomalies.decision import Incident, Reading
 from slo.decision import SeriesKey
 from tests.engine.sinks.boards import alert, objective
@@ -262,6 +264,18 @@ def test_outside_nothing_begins_later_than_now(clock: Clock) -> None:
     board.publish_anomalies(decision(NOW, [incident()]))
     [shown] = board.active_alerts()
     assert shown.alert.starts_at == NOW - 3600
+
+
+def test_the_log_tells_of_beginning_and_end() -> None:
+    shown = Shown(incident(), None, labels_of(incident(), None))
+    over = Shown(incident(ends_at=NOW + 9), None, shown.labels)
+    with capture_logs() as logs:
+        log_change([shown], [over])
+    assert [(line["log_level"], line["event"], line["service"]) for line in logs] == [
+        ("warning", "alert fires", "chat-api"),
+        ("info", "alert ended", "chat-api"),
+    ]
+    assert logs[0]["summary"].endswith("is 3.1 s, expected 0.8 s")
 
 
 # The book
