@@ -3,6 +3,8 @@
 from typing import Protocol
 
 from detectors import Verdict
+from detectors.calibrated import Calibrated
+from detectors.named import make
 from slo.anomalies.model import Monitor
 
 
@@ -14,15 +16,18 @@ class Named(Protocol):
 
         Args:
             at: Unix seconds.
-            features: by name; none of them is NaN.
+            features: by name, those that have a value.
         """
         ...
 
 
 def named(monitor: Monitor) -> Named:
-    """A new detector as a monitor names it."""
-    raise NotImplementedError(
-        f"{monitor.id}: the detector {monitor.detection.name} can't be used yet; leave `detector` out"
+    """A new detector as a monitor names it, held to its budget of false alarms."""
+    detection = monitor.detection
+    return Calibrated(
+        make(detection.name, detection.parameters),
+        every=float(monitor.every),
+        false_alarms=monitor.false_alarms,
     )
 
 

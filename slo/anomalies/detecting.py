@@ -172,8 +172,7 @@ class _Lane:
         for place, features, detector in self._single:
             found = {name: float(values[at]) for name, at in features.items()}
             found = {name: value for name, value in found.items() if np.isfinite(value)}
-            if found:
-                _set(verdicts, place, detector.observe(readings.at, found))
+            _set(verdicts, place, detector.observe(readings.at, found))
         self._state.alerts = frozenset(
             self._keys[row] for row in np.flatnonzero(verdicts.alert).tolist()
         )

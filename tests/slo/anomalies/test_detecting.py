@@ -212,9 +212,34 @@ def test_features_are_judged_together_beside_each_by_itself() -> None:
     detecting.judge(readings(NOW + 120, {rate: NAN, other: 1.0, errors: 2.0}))
     named = detecting.state()[60].named
     assert [d.seen for _, d in named.values()] == [
-        [{"rate": 6.0, "errors": 6.0}, {"errors": 2.0}],
-        [{"rate": 6.0}, {"rate": 1.0}],
+        [{"rate": 6.0, "errors": 6.0}, {}, {"errors": 2.0}],
+        [{"rate": 6.0}, {}, {"rate": 1.0}],
     ]
+
+
+def test_river_s_detectors_judge_features_together_and_survive_a_snapshot() -> None:
+    trees = Detection("river.anomaly.HalfSpaceTrees", {"n_trees": 5, "seed": 1}, together=True)
+    both = monitor("both", detection=trees, false_alarms=1 / 86_400)
+    rate, p95 = key(RATE, "a", of=both), key(P95, "a", of=both)
+    random = np.random.default_rng(3)
+
+    def play(cut: int) -> list[dict[ReadingKey, tuple]]:
+        detecting, found = Detecting({both.id: both}), []
+        for moment, (left, right) in enumerate(noise):
+            if moment == cut:
+                kept = pickle.loads(pickle.dumps(detecting.state()))  # noqa: S301  just pickled
+                detecting = Detecting({both.id: both}, kept)
+            judged = detecting.judge(readings(NOW + 60 * moment, {rate: left, p95: right}))
+            found.append(columns(judged))
+        return found
+
+    noise = random.uniform(0.4, 0.6, (400, 2))
+    whole, cut = play(-1), play(300)
+    for left, right in zip(whole, cut, strict=True):
+        same(left, right)
+    together = ReadingKey(rate.entity, TOGETHER)
+    assert not whole[-1][together][-1], "it has learnt"
+    assert 0 <= whole[-1][together][0] <= 1
 
 
 def test_a_named_detector_that_changes_begins_anew() -> None:
