@@ -184,6 +184,11 @@ CASES = {
         18,
         {_of("burnline_slo_overflowing", 'sloth_id="s"'): "0x20"},
     ),
+    "BurnlineAnomaliesFailing": Case(
+        {_of("burnline_anomaly_failures_total"): "0 0 1x9"},
+        5,
+        {_of("burnline_anomaly_failures_total"): "1x9"},
+    ),
     "BurnlineAlertBookFailing": Case(
         {_of("burnline_alert_book_failures_total"): "0 0 1x9"},
         5,

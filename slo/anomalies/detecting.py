@@ -11,18 +11,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import Bank, Verdict, Verdicts
+from detectors import Bank, Verdicts
 from slo._pickled import completed
 from slo.anomalies._detectors import Named, is_default, named
+from slo.anomalies._rows import Rows
+from slo.anomalies._verdicts import Indices, nothing, put, put_one
 from slo.anomalies.messages import EntityKey, ReadingKey, Readings
 from slo.anomalies.model import Monitor
 
 # The feature as which all features of an entity are judged as one; no feature can be called so.
 TOGETHER = "all features"
 
-Indices = NDArray[np.int64]
 Make = Callable[[Monitor], Named]
-_NOTHING = Verdict(np.nan, 1.0, np.nan, np.nan, np.nan, alert=False, learning=False)
 
 
 class Judged(NamedTuple):
@@ -43,32 +43,6 @@ class Judged(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Rows:
-    """A bank, and whose its rows are."""
-
-    bank: Bank
-    rows: dict[ReadingKey, int] = field(default_factory=dict)
-    free: list[int] = field(default_factory=list)
-
-    def keep(self, keys: list[ReadingKey]) -> None:
-        """Have a row for each of these series and for no other."""
-        wanted = set(keys)
-        for key in [key for key in self.rows if key not in wanted]:
-            self.free.append(self.rows.pop(key))
-        for key in keys:
-            if key not in self.rows:
-                self.rows[key] = self._take()
-        self.bank.grow(len(self.rows) + len(self.free))
-
-    def _take(self) -> int:
-        if not self.free:
-            return len(self.rows)
-        row = self.free.pop()
-        self.bank.reset(row)
-        return row
-
-
-@dataclass(slots=True)
 class LaneState:
     """What a snapshot keeps of the series of one interval.
 
@@ -81,7 +55,7 @@ class LaneState:
     """
 
     at: float = -np.inf
-    banks: dict[float, _Rows] = field(default_factory=dict)
+    banks: dict[float, Rows] = field(default_factory=dict)
     named: dict[ReadingKey, tuple[str, Named]] = field(default_factory=dict)
     alerts: frozenset[ReadingKey] = frozenset()
     dead: frozenset[int] = frozenset()
@@ -160,7 +134,7 @@ class _Lane:
             self._arrange(readings.keys)
         values = np.full(len(self._keys), np.nan)
         values[: len(self._places)] = readings.values[self._places]
-        verdicts = _nothing(len(self._keys))
+        verdicts = nothing(len(self._keys))
         if readings.frozen:
             known = self._state.alerts
             verdicts.alert[:] = [key in known for key in self._keys] if known else False
@@ -168,11 +142,11 @@ class _Lane:
         for bank, places, rows in self._banked:
             spread = np.full(bank.rows, np.nan)
             spread[rows] = values[places]
-            _put(verdicts, places, bank.observe(readings.at, spread), rows)
+            put(verdicts, places, bank.observe(readings.at, spread), rows)
         for place, features, detector in self._single:
             found = {name: float(values[at]) for name, at in features.items()}
             found = {name: value for name, value in found.items() if np.isfinite(value)}
-            _set(verdicts, place, detector.observe(readings.at, found))
+            put_one(verdicts, place, detector.observe(readings.at, found))
         self._state.alerts = frozenset(
             self._keys[row] for row in np.flatnonzero(verdicts.alert).tolist()
         )
@@ -180,7 +154,7 @@ class _Lane:
 
     def state(self) -> LaneState:
         banks = {
-            budget: _Rows(each.bank.trimmed(), each.rows, each.free)
+            budget: Rows(each.bank.trimmed(), each.rows, each.free)
             for budget, each in self._state.banks.items()
         }
         return replace(self._state, banks=banks)
@@ -222,7 +196,7 @@ class _Lane:
         self._banked = []
         for budget, places in budgets.items():
             every = self._monitors[self._keys[places[0]].entity.monitor].every
-            rows = banks.setdefault(budget, _Rows(Bank(float(every), budget)))
+            rows = banks.setdefault(budget, Rows(Bank(float(every), budget)))
             rows.keep([self._keys[at] for at in places])
             at = np.array(places, np.int64)
             mine = np.array([rows.rows[self._keys[place]] for place in places], np.int64)
@@ -238,35 +212,3 @@ class _Lane:
             kept[key] = (made_of, detector)
             self._single.append((self._at[key], features, detector))
         self._state.named = kept
-
-
-def _nothing(count: int) -> Verdicts:
-    return Verdicts(
-        score=np.full(count, _NOTHING.score),
-        probability=np.full(count, _NOTHING.probability),
-        expected=np.full(count, _NOTHING.expected),
-        lower=np.full(count, _NOTHING.lower),
-        upper=np.full(count, _NOTHING.upper),
-        alert=np.zeros(count, np.bool_),
-        learning=np.zeros(count, np.bool_),
-    )
-
-
-def _put(target: Verdicts, places: Indices, source: Verdicts, rows: Indices) -> None:
-    target.score[places] = source.score[rows]
-    target.probability[places] = source.probability[rows]
-    target.expected[places] = source.expected[rows]
-    target.lower[places] = source.lower[rows]
-    target.upper[places] = source.upper[rows]
-    target.alert[places] = source.alert[rows]
-    target.learning[places] = source.learning[rows]
-
-
-def _set(target: Verdicts, place: int, verdict: Verdict) -> None:
-    target.score[place] = verdict.score
-    target.probability[place] = verdict.probability
-    target.expected[place] = verdict.expected
-    target.lower[place] = verdict.lower
-    target.upper[place] = verdict.upper
-    target.alert[place] = verdict.alert
-    target.learning[place] = verdict.learning

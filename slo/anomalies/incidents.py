@@ -23,6 +23,9 @@ from slo.anomalies.model import Monitor, Severity
 # An alert names so many members; it has the number of all.
 MOST_MEMBERS = 10
 MOST_TRACE_IDS = 5
+# Beyond so many, those that are over are forgotten but for their number: an incident may last for weeks, and
+# what is watched come and go.
+MOST_PARTS = 1_000
 
 
 @dataclass(slots=True)
@@ -37,6 +40,7 @@ class Open:
         alerts: when the alert of each severity began, Unix seconds.
         parts: the members.
         trace_ids: of an entity's newest strange interval.
+        forgotten: members that are over and not kept.
     """
 
     opened: float
@@ -46,6 +50,7 @@ class Open:
     alerts: dict[Severity, float] = field(default_factory=dict)
     parts: dict[ReadingKey, Part] = field(default_factory=dict)
     trace_ids: dict[EntityKey, tuple[str, ...]] = field(default_factory=dict)
+    forgotten: int = 0
 
     def age(self, readings: Readings, judged: Judged) -> None:
         """Let an interval go by for the members that have readings now."""
@@ -78,6 +83,18 @@ class Open:
         if ids := readings.trace_ids.get(key.entity):
             self.trace_ids[key.entity] = ids
 
+    def trim(self) -> None:
+        """Forget what is over and the least strange, where there is too much."""
+        excess = len(self.parts) - MOST_PARTS
+        if excess <= 0:
+            return
+        cause, *others = ordered(self.parts.values())
+        for part in [part for part in reversed(others) if part.over()][:excess]:
+            del self.parts[part.key]
+            if part.key.entity != cause.key.entity:
+                self.trace_ids.pop(part.key.entity, None)
+            self.forgotten += 1
+
     def over(self) -> bool:
         """Whether nothing keeps it open."""
         return all(part.over() for part in self.parts.values())
@@ -99,7 +116,7 @@ class Open:
                 labels=self.labels,
                 annotations=self.annotations,
                 members=members,
-                count=len(parts),
+                count=len(parts) + self.forgotten,
                 trace_ids=trace_ids,
             )
 
@@ -144,6 +161,8 @@ class Incidents:
             for incident in self._open.values():
                 incident.age(readings, judged)
             self._add(readings, judged)
+            for incident in self._open.values():
+                incident.trim()
         ended: list[Incident] = []
         for service, incident in list(self._open.items()):
             if incident.over():

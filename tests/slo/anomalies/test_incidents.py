@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slo.anomalies import incidents
 from slo.anomalies._parts import HOLD_INTERVALS, HOLD_SECONDS
 from slo.anomalies.decision import Incident
 from slo.anomalies.incidents import MOST_MEMBERS, MOST_TRACE_IDS, Incidents, Told
@@ -175,6 +176,22 @@ def test_of_many_members_some_are_named() -> None:
     assert (now.count, len(now.members), len(now.trace_ids)) == (50, MOST_MEMBERS, MOST_TRACE_IDS)
     assert now.members[0].key == keys[49], "of equals the most improbable"
     assert now.trace_ids[:3] == ids[keys[49].entity]
+
+
+def test_of_a_long_incident_what_is_over_is_forgotten_but_for_its_number(monkeypatch) -> None:
+    monkeypatch.setattr(incidents, "MOST_PARTS", 20)
+    keys = [key(RATE, f"m{n}") for n in range(100)]
+    day = Day()
+    ids = {k.entity: ("ab",) for k in keys}
+    day.next({keys[0]: 1e-9}, keys=keys, trace_ids=ids)
+    for each in keys[1:]:
+        [now] = day.next({each: 1e-6}, keys=keys, trace_ids=ids).firing
+    assert now.count == 100
+    assert now.cause.key == keys[0]
+    [kept] = day.incidents.state().values()
+    assert len(kept.parts) == 20
+    assert kept.parts.keys() >= {keys[0], *keys[-5:]}
+    assert kept.trace_ids.keys() == {k.entity for k in kept.parts}
 
 
 def test_a_page_joins_a_ticket_and_nothing_joins_a_page() -> None:
