@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterable
 from typing import IO, Any
@@ -9,11 +10,15 @@ from typing import IO, Any
 from bytewax.recovery import init_db_dir
 
 from dataflows.settings import Settings
+from engine.telemetry.log import log
 from slo.model import Objective
 from slo.shard import WATCH_LEAD_NS
 
 # Bytewax fixes the number of recovery partitions for good: as many workers may ever take part.
 RECOVERY_PARTITIONS = 8
+# SQLite makes sure of the room for its shared index by one byte in each 4 KiB. In smaller blocks, on a full
+# disk, the rest of such a page may have none, and touching it is SIGBUS.
+SAFE_BLOCK_BYTES = 4096
 
 
 class StartError(Exception):
@@ -42,6 +47,19 @@ def prepare(settings: Settings) -> None:
         raise StartError(
             f"the data directory {settings.data_dir} was made with --shards {made_with}, and keeps "
             f"them; run with that, or name another with --data-dir"
+        )
+    _warn_of_small_blocks(settings)
+
+
+def _warn_of_small_blocks(settings: Settings) -> None:
+    size = os.statvfs(settings.data_dir).f_bsize
+    if size < SAFE_BLOCK_BYTES:
+        log.warning(
+            "the data directory's file system has small blocks: should the disk be full, the process may "
+            "end by SIGBUS instead of waiting for room (nothing acknowledged is lost); use a file "
+            "system with blocks of 4096 bytes, such as mkfs.ext4 -b 4096 makes",
+            path=str(settings.data_dir),
+            block_bytes=size,
         )
 
 

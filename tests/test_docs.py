@@ -124,7 +124,7 @@ def test_shown_commands_are_taken(command: Piece, monkeypatch: pytest.MonkeyPatc
     """Each as it stands, its values too; the systemd unit's settings come from its environment."""
     monkeypatch.setenv("BURNLINE_SLOS", "slos")
     name, *arguments = shlex.split(command.text)
-    main.commands[name].make_context(name, arguments)
+    main.commands[name].make_context(name, arguments, parent=_context())
 
 
 @pytest.mark.parametrize("command", **_ids(INLINE_COMMANDS))
@@ -135,7 +135,12 @@ def test_mentioned_commands_exist(command: Piece) -> None:
 
 
 def _parse(command: click.Command, arguments: list[str]) -> None:
-    command.make_parser(click.Context(command)).parse_args(arguments)
+    command.make_parser(click.Context(command, parent=_context())).parse_args(arguments)
+
+
+def _context() -> click.Context:
+    """As the shell has it: click keeps a command's --help as its first context named it."""
+    return click.Context(main, **main.context_settings)
 
 
 def test_mentioned_options_and_variables_exist() -> None:
