@@ -150,6 +150,11 @@ class FiringAlerts:
                 del firing.alerts[shard]
         return Change(tuple(fired), tuple(over))
 
+    def opened_after(self, shard: str, at: float) -> list[Incident]:
+        """A shard's incidents that opened later than a moment: a decision on that can't name them."""
+        found = (f.alerts.get(shard) for f in self._all.values())
+        return [one for one in found if isinstance(one, Incident) and one.opened > at]
+
     def raise_tickets(self, clock: float) -> Change:
         """Make pages of incidents whose service's SLO burns, and end those whose does no longer.
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.sinks._firing import NOTHING, RAISED, FiringAlerts, joined
+from engine.sinks._firing import NOTHING, RAISED, FiringAlerts, identity, joined
 from engine.sinks._outbox import EXPIRY_SECONDS
 from engine.sinks.book import Entry, read_book, read_ended, write_book
 from engine.sinks.shown import AnyAlert, Change, Labels, Shown, labels_of
@@ -234,7 +234,11 @@ class Board:
         self._anomalies[decision.shard, decision.every] = decision
         shard = _anomalies_of(decision.shard)
         self._watched.add(shard)
-        return self._firing.take(shard, decision.incidents, decision.ended, decision.clock, {})
+        # After a kill the first moments that are decided on live may be older than what was told before.
+        over = {identity(shown.alert) for shown in self._over.values()}
+        now = [incident for incident in decision.incidents if identity(incident) not in over]
+        now += self._firing.opened_after(shard, decision.at)
+        return self._firing.take(shard, now, decision.ended, decision.clock, {})
 
     def _follow(self, change: Change, now: float) -> Sequence[Listener]:
         """Keep what follows from a change; who is to be told."""

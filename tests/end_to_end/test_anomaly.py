@@ -46,7 +46,7 @@ class Story:
 
     def __init__(self, folder: Path, am: str) -> None:
         self.am = am
-        self.engine = Engine(folder, SLOS, [am], HOLD_SECONDS="6", PYTHONPATH=".")
+        self.engine = Engine(folder, SLOS, [am], HOLD_SECONDS="20", PYTHONPATH=".")
         self.slow: tuple[str, ...] = ()
         self.failing = False
 

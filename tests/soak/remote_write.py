@@ -47,7 +47,7 @@ def prometheus_gone(directory: Path, seconds: float, interval: int = 5) -> dict[
             engine.start()
             for thread in threads:
                 thread.start()
-            eventually(lambda: _of(engine, "samples_total", url) > 500, 60)
+            eventually(lambda: _of(engine, "samples_total", url) > 900, 60)  # three times all
         time.sleep(seconds)
         waiting = _of(engine, "pending_samples", url)
         with receiver(directory, port):

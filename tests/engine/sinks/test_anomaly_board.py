@@ -214,6 +214,24 @@ def test_a_replay_after_a_failure_shows_nothing_older(clock: Clock) -> None:
     assert len(changes) == 1, "what is newer than it counts"
 
 
+def test_after_a_kill_older_moments_end_and_begin_nothing(clock: Clock, tmp_path: Path) -> None:
+    """A tick that closed an interval is in no spool: the first one after the start closes several."""
+    book, wall = tmp_path / "alerts.json", lambda: NOW + 60
+    board = board_of(clock, book, wall)
+    gone = incident(opened=NOW - 600, service="billing")
+    board.publish_anomalies(decision(NOW - 600, [gone]))
+    board.publish_anomalies(decision(NOW, [incident()], [replace(gone, ends_at=NOW + 2)]))
+    board = board_of(clock, book, wall)
+    before = firing(board)
+    changes = told(board)
+    board.publish_anomalies(decision(NOW - 60, [gone]))
+    assert firing(board) == before
+    over = replace(gone, ends_at=NOW + 9)
+    board.publish_anomalies(decision(NOW, [incident(starts_at=NOW + 9)], [over]))
+    assert firing(board) == before
+    assert not changes
+
+
 def test_an_incident_whose_shard_is_never_heard_of_ends(clock: Clock, tmp_path: Path) -> None:
     book = tmp_path / "alerts.json"
     slow = incident(members=(incident().members[0]._replace(every=600),))
