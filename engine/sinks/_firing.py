@@ -158,7 +158,8 @@ class FiringAlerts:
     def raise_tickets(self, clock: float) -> Change:
         """Make pages of incidents whose service's SLO burns, and end those whose does no longer.
 
-        The ticket stays as it is: labels are identity.
+        The ticket stays as it is: labels are identity. The page begins when both had begun, which a
+        restart does not change.
         """
         incidents = [
             (shard, alert)
@@ -168,16 +169,22 @@ class FiringAlerts:
         ]
         if not incidents:
             return NOTHING
-        burning: dict[str, str] = {}
+        # Of each service the SLO that burns longest.
+        burning: dict[str, tuple[float, str]] = {}
         for firing in self._all.values():
-            kinds = {alert.kind for alert in firing.alerts.values()}
-            if firing.objective is not None and "burn" in kinds:
-                burning.setdefault(firing.objective.service, firing.objective.id)
-        raised = [
-            replace(alert, severity="page", starts_at=clock, burning=burning[alert.service])
-            for shard, alert in incidents
-            if shard != RAISED and alert.severity == "ticket" and alert.service in burning
-        ]
+            for alert in firing.alerts.values():
+                if firing.objective is not None and alert.kind == "burn":
+                    service, since = (
+                        firing.objective.service,
+                        (alert.starts_at, firing.objective.id),
+                    )
+                    burning[service] = min(since, burning.get(service, since))
+        raised = []
+        for shard, incident in incidents:
+            if shard != RAISED and incident.severity == "ticket" and incident.service in burning:
+                burns_since, slo = burning[incident.service]
+                start = max(burns_since, incident.starts_at)
+                raised.append(replace(incident, severity="page", starts_at=start, burning=slo))
         return self.take(RAISED, raised, (), clock, {})
 
     def drop(self, heard: Callable[[str, AnyAlert], bool], clock: float) -> Change:

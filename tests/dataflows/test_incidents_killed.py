@@ -4,6 +4,7 @@ A detector that remembers one reading stands in for the default one, which learn
 lasts: a reading that is lost, or judged twice, changes what it says of the next.
 """
 
+import random
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from engine.spool.clock import SECOND_NS
 from engine.spool.spool import Spool
 from slo.anomalies import _parts, detecting
 from slo.anomalies.decision import AnomalyDecision, Incident
-from tests.dataflows.test_killed import PHASES, Killed, Step, Story, _Source
+from tests.dataflows.test_killed import PHASES, Killed, Step, Story, _payload, _Source
 from tests.dataflows.test_readings_killed import PLAN, _script
 from tests.engine.spool.clocks import World
 
@@ -171,6 +172,12 @@ def _said(decision: AnomalyDecision) -> object:
     return {key: said for key, *said in told}, incidents, decision.frozen
 
 
+def _story(seed: int, steps: int) -> list[Step]:
+    """A script that begins with traffic, as a flow does that is killed before its first snapshot."""
+    first = _payload(random.Random(seed), World().wall() + 4 * SECOND_NS, burning=False)
+    return [(SECOND_NS, (first,)), *_script(seed, steps)]
+
+
 def _play(script: list[Step], kills: set[int], workers: int = 1) -> IncidentStory:
     with tempfile.TemporaryDirectory() as directory:
         story = IncidentStory(list(script), kills, Path(directory))
@@ -180,15 +187,15 @@ def _play(script: list[Step], kills: set[int], workers: int = 1) -> IncidentStor
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("workers", [1, 2])
-@settings(deadline=None, max_examples=4, phases=PHASES, derandomize=True)
+@settings(deadline=None, max_examples=2, phases=PHASES, derandomize=True)
 @given(
     seed=st.integers(0, 10_000),
-    kills=st.sets(st.integers(60, 300), min_size=1, max_size=6),
+    kills=st.sets(st.integers(1, 300), min_size=1, max_size=6),
 )
 def test_a_killed_flow_has_the_incidents_of_one_that_was_not(
     workers: int, seed: int, kills: set[int]
 ) -> None:
-    script = _script(seed, 120)
+    script = _story(seed, 120)
     spared, killed = _play(script, set(), workers), _play(script, kills, workers)
     assert killed.decided == spared.decided
     assert killed.shown == spared.shown
@@ -201,6 +208,6 @@ def test_a_killed_flow_has_the_incidents_of_one_that_was_not(
 
 
 def test_the_script_has_incidents_that_come_and_go_and_moments_that_are_decided_twice() -> None:
-    story = _play(_script(1, 150), {60, 150, 210})
+    story = _play(_story(1, 150), {60, 150, 210})
     assert story.twice
     assert len(story.over) >= 2

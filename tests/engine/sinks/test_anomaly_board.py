@@ -111,12 +111,12 @@ def test_it_is_a_page_while_an_slo_of_its_service_burns(clock: Clock) -> None:
     now = firing(board)
     ticket, page = now[TICKET], now[PAGE]
     assert dict(page.labels) == dict(ticket.labels) | {"severity": "page"}
-    assert (page.alert.starts_at, ticket.alert.starts_at) == (NOW + 40, NOW + 2)
+    assert (page.alert.starts_at, ticket.alert.starts_at) == (NOW + 30, NOW + 2)
     assert page.rendered().annotations["burning_slo"] == SLO.id
     assert "burning_slo" not in ticket.rendered().annotations
     # What is said of it follows the incident, its start does not.
     board.publish_anomalies(decision(NOW + 60, [incident(count=7)]))
-    assert (firing(board)[PAGE].alert.count, firing(board)[PAGE].alert.starts_at) == (7, NOW + 40)
+    assert (firing(board)[PAGE].alert.count, firing(board)[PAGE].alert.starts_at) == (7, NOW + 30)
     board.publish(slo_decision(ROWS, clock=NOW + 90))
     assert set(firing(board)) == {TICKET}
     assert changes[-1].ended[1].alert.ends_at == NOW + 90
