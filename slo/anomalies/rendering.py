@@ -107,7 +107,8 @@ def _summary(incident: Incident) -> str:
     value, expected = (quantity(v, cause.unit) for v in (reading.value, reading.expected))
     if not value:
         return f"{who}: unusual"
-    return f"{who} is {value}, expected {expected}" if expected else f"{who} is {value}, unusual"
+    verb = "is" if cause.active and incident.ends_at is None else "was"
+    return f"{who} {verb} {value}, {f'expected {expected}' if expected else 'unusual'}"
 
 
 def _lines(incident: Incident) -> list[str]:

@@ -105,7 +105,7 @@ def test_an_incident_is_in_the_report_for_programs(folder: Path) -> None:
 
 def test_and_for_people(folder: Path) -> None:
     text = _backtest(folder)
-    assert "ticket  chat-api p50_duration (span.model=m1) is " in text
+    assert "ticket  chat-api p50_duration (span.model=m1) was " in text
     assert "less than once in 10 years at this rate" in text
     assert "a page from 2026-09-21 14:" in text
     assert "as chat-api-availability burns" in text

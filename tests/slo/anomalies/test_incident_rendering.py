@@ -105,6 +105,7 @@ def test_an_end_says_what_is_taken_for_normal() -> None:
     ended = replace(INCIDENT, members=(stays, FAILING), ends_at=NOW + 900)
     note = "p95_duration (span.gen_ai.request.model=m1) stays where it is, and is taken for normal"
     assert note in render_incident(ended).annotations["description"]
+    assert " was 3.14 s, expected 0.81 s" in render_incident(ended).annotations["summary"]
     assert note not in render_incident(replace(ended, ends_at=None)).annotations["description"]
 
 
