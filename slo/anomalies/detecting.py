@@ -196,7 +196,7 @@ class _Lane:
         self._banked = []
         for budget, places in budgets.items():
             every = self._monitors[self._keys[places[0]].entity.monitor].every
-            rows = banks.setdefault(budget, Rows(Bank(float(every), budget)))
+            rows = banks.setdefault(budget, Rows(Bank(every=float(every), false_alarms=budget)))
             rows.keep([self._keys[at] for at in places])
             at = np.array(places, np.int64)
             mine = np.array([rows.rows[self._keys[place]] for place in places], np.int64)
