@@ -32,6 +32,8 @@ GRACE, SETTLE = 15, 2
 HOLD = GRACE + SETTLE
 # Silence is told of for so long, then no more until it ends.
 TOLD_SILENCE = 86_400
+# Hostile histograms have more than an integer of 64 bits holds.
+MOST_EVENTS = 2**62
 _SIGNALS: tuple[Signal, ...] = ("traces", "metrics")
 
 Apart = Callable[[str, int], None]
@@ -184,7 +186,7 @@ class Gathering:
                 known = math.isfinite(value)
                 if known or roster.rows[entity][number] >= 0:
                     row = roster.row(entity, number, feature.name)
-                    found.append((row, value if known else math.nan, count))
+                    found.append((row, value if known else math.nan, min(count, MOST_EVENTS)))
         return found
 
     def _heard(self, source: Signal) -> float:
