@@ -259,6 +259,18 @@ def test_an_entity_that_is_silent_for_a_day_goes_and_its_place_is_anothers():
     assert not any(r.reset for r in shard.readings[:-1])
 
 
+def test_an_entity_that_comes_back_at_the_last_moment_stays():
+    """Its events are in an interval that is open while the one closes after which it would have gone."""
+    shard = Shard()
+    shard.take(_sample(BEGIN + 60), _sample(BEGIN + 60, name="b"))
+    last = BEGIN + 60 + 1441 * 60
+    shard.until(last + HOLD - 1, step=20)
+    shard.take(_sample(last + 60, 60))
+    shard.until(last + 60 + HOLD)
+    assert [key.entity.group[1] for r in shard.readings for key in r.gone] == ["b"]
+    assert shard.readings[-1].values[0] == 1.0
+
+
 def test_entities_beyond_the_limit_share_one_and_nothing_is_lost():
     shard = Shard(limit=2)
     for name in "abcdb":
