@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import bytewax.operators as op
@@ -28,6 +29,8 @@ from dataflows.flow import build
 from engine.columns.measure import Measurer
 from engine.spool.arrivals import Arrivals
 from slo import load
+from slo.anomalies.model import Monitor
+from slo.loading import default_monitors
 from slo.plan import Plan
 
 SPANS_PER_PAYLOAD = 1000
@@ -93,10 +96,12 @@ class _SinkPartition(StatelessSinkPartition[Any]):
             self.last[key] = value
 
 
-def burnline(payloads: list[bytes], per_arrival: int, clock: float) -> tuple[float, int]:
+def burnline(
+    payloads: list[bytes], per_arrival: int, clock: float, monitors: tuple[Monitor, ...] = ()
+) -> tuple[float, int]:
     """Seconds, and events counted over all objectives."""
     loaded = load({"bench.yaml": SLOS})
-    plan = Plan(loaded.objectives)
+    plan = Plan(loaded.objectives, monitors=monitors)
     arrivals = [
         Arrivals(
             clock=clock + i * 1e-3,
@@ -111,7 +116,7 @@ def burnline(payloads: list[bytes], per_arrival: int, clock: float) -> tuple[flo
         plan,
         _Source(arrivals),
         sink,
-        lambda: Measurer(plan.objectives, plan.shards, plan.skew),
+        lambda: Measurer(plan.objectives, plan.shards, plan.skew, monitors=monitors),
     )
     start = time.perf_counter()
     run_main(flow)
@@ -219,15 +224,16 @@ def main() -> None:
         f"requests of {SPANS_PER_PAYLOAD:,} spans, {size:.0f} bytes a span, 3 SLOs by 2 attributes"
     )
     burnline(distinct, SIZES[0], clock)  # compiles, or loads what was compiled
+    kinds = {"": (), ", watched for anomalies": default_monitors()}
     rates: dict[str, list[float]] = defaultdict(list)
     for _ in range(ROUNDS):
-        for per_arrival in SIZES:
+        for per_arrival, kind in product(SIZES, kinds):
             payloads = many[: {1: 100, 8: 400}.get(per_arrival, len(many))]
-            seconds, counted = burnline(payloads, per_arrival, clock)
+            seconds, counted = burnline(payloads, per_arrival, clock, kinds[kind])
             expected = 3 * SPANS_PER_PAYLOAD * len(payloads)
             if counted != expected:
                 raise SystemExit(f"counted {counted:,} events, not {expected:,}")
-            rates[f"Burnline, {per_arrival} requests at a time"].append(
+            rates[f"Burnline, {per_arrival} requests at a time{kind}"].append(
                 SPANS_PER_PAYLOAD * len(payloads) / seconds
             )
         seconds, counted = plain(few)
@@ -238,7 +244,7 @@ def main() -> None:
     for name, values in rates.items():
         middle = statistics.median(values)
         print(
-            f"{name:36} {middle:12,.0f} spans/s a core (median of {ROUNDS};"
+            f"{name:58} {middle:12,.0f} spans/s a core (median of {ROUNDS};"
             f" {min(values):,.0f} to {max(values):,.0f}), {middle / base:5.1f} x"
         )
 

@@ -22,7 +22,7 @@ from bytewax.inputs import Source
 from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
-from dataflows.guarded import Measured, Measuring
+from dataflows.guarded import Keyed, Measuring
 from dataflows.steps import CoarseStep, DecideStep, DetectStep, IntakeStep, ReadingsStep
 from engine.spool.arrivals import Arrivals
 from engine.telemetry.watch import Watch
@@ -131,7 +131,7 @@ class _PerThread(threading.local):
         self.measurer = make()
 
 
-def _measure(local: _PerThread, watch: Watch, arrivals: Arrivals) -> Iterable[Measured]:
+def _measure(local: _PerThread, watch: Watch, arrivals: Arrivals) -> Iterable[Keyed]:
     began = time.perf_counter_ns()
     watch.arrived(arrivals, began)
     deposits = local.measurer.measure(arrivals)
@@ -143,7 +143,7 @@ def _ordered(arrivals: Arrivals) -> bool:
     return bool(arrivals.metrics) or arrivals.tick or not arrivals.live
 
 
-def _is_sampled(keyed: Measured) -> TypeGuard[tuple[str, Sampled]]:
+def _is_sampled(keyed: Keyed) -> TypeGuard[tuple[str, Sampled]]:
     return isinstance(keyed[1], Sampled)
 
 

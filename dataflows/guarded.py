@@ -8,13 +8,13 @@ from engine.spool.arrivals import Arrivals
 from slo.anomalies.messages import Sampled
 from slo.messages import Deposit
 
-Measured = tuple[str, Deposit | Sampled]
+Keyed = tuple[str, Deposit | Sampled]
 
 
 class Measuring(Protocol):
     """Turns arrivals into deposits by shard."""
 
-    def measure(self, arrivals: Arrivals) -> Iterable[Measured]:
+    def measure(self, arrivals: Arrivals) -> Iterable[Keyed]:
         """See `engine.columns.measure.Measurer.measure`."""
 
 
@@ -36,7 +36,7 @@ class Guarded:
         self.measurer = measurer
         self.set_aside = set_aside
 
-    def measure(self, arrivals: Arrivals) -> Iterable[Measured]:
+    def measure(self, arrivals: Arrivals) -> Iterable[Keyed]:
         """The deposits of all payloads that can be measured."""
         try:
             return self.measurer.measure(arrivals)
@@ -47,11 +47,11 @@ class Guarded:
                 raise
             return self._each(arrivals)
 
-    def _each(self, arrivals: Arrivals) -> list[Measured]:
+    def _each(self, arrivals: Arrivals) -> list[Keyed]:
         """Measure the payloads one by one; what was told of them apart is told twice."""
         single = [("metrics", replace(arrivals, traces=(), metrics=(p,))) for p in arrivals.metrics]
         single += [("traces", replace(arrivals, metrics=(), traces=(p,))) for p in arrivals.traces]
-        found: list[Measured] = []
+        found: list[Keyed] = []
         for signal, one in single:
             try:
                 found += self.measurer.measure(replace(one, tick=False))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slo.absence import GAP_SECONDS
 from slo.anomalies.cell import Cell, Gathered
 from slo.anomalies.growth import Growth
 from slo.anomalies.messages import (
@@ -30,8 +29,13 @@ from slo.model import Signal
 
 GRACE, SETTLE = 15, 2
 HOLD = GRACE + SETTLE
+# Ticks come every second. Without one for so long nobody listened, and what senders then held back, or gave
+# up, would look like missing traffic.
+LONGEST_PAUSE = 20.0
 # Silence is told of for so long, then no more until it ends.
 TOLD_SILENCE = 86_400
+# Hostile histograms have more than an integer of 64 bits holds.
+MOST_EVENTS = 2**62
 _SIGNALS: tuple[Signal, ...] = ("traces", "metrics")
 
 Apart = Callable[[str, int], None]
@@ -82,7 +86,7 @@ class Gathering:
         """Close what has ended by the deposit's clock, then count what it brings."""
         if not self._watching:
             self._watch(sampled)
-        gap = sampled.clock - self.clock > GAP_SECONDS and not sampled.exact
+        gap = sampled.clock - self.clock > LONGEST_PAUSE and not sampled.exact
         if gap:
             self.listening = sampled.clock
         clock = max(self.clock, sampled.clock)
@@ -184,7 +188,7 @@ class Gathering:
                 known = math.isfinite(value)
                 if known or roster.rows[entity][number] >= 0:
                     row = roster.row(entity, number, feature.name)
-                    found.append((row, value if known else math.nan, count))
+                    found.append((row, value if known else math.nan, min(count, MOST_EVENTS)))
         return found
 
     def _heard(self, source: Signal) -> float:

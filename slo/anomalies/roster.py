@@ -51,8 +51,9 @@ class Roster:
                 entity = _shared(entity)
             if entity not in self.rows:
                 self.rows[entity] = [-1] * features
-                self._heard[entity] = self._interval
                 self._held[entity.monitor] += OVERFLOW not in entity.group
+        # Its interval is still open: until that is closed it must not go.
+        self._heard[entity] = self._interval
         return entity
 
     def row(self, entity: EntityKey, feature: int, name: str) -> int:

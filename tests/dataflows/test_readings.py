@@ -111,11 +111,11 @@ class _Sender:
     def __init__(self, url: str) -> None:
         resource = Resource({"service.name": "web"})
         self.provider = TracerProvider(resource=resource)
-        exporter = OTLPSpanExporter(f"{url}/v1/traces")
+        exporter = OTLPSpanExporter(f"{url}/v1/traces", timeout=5)
         self.provider.add_span_processor(SimpleSpanProcessor(exporter))
         self.tracer = self.provider.get_tracer("tests")
         reader = PeriodicExportingMetricReader(
-            OTLPMetricExporter(f"{url}/v1/metrics"), export_interval_millis=1000
+            OTLPMetricExporter(f"{url}/v1/metrics", timeout=1), export_interval_millis=1000
         )
         self.meters = MeterProvider([reader], resource=resource)
         self.meters.get_meter("tests").create_gauge("jobs.waiting").set(7)

@@ -53,7 +53,7 @@ def _script(seed: int, steps: int) -> list[Step]:
     rng = random.Random(seed)
     script, now_ns = [], World().wall() + 3 * SECOND_NS
     for _ in range(steps):
-        seconds = 1 if rng.random() < 0.8 else rng.choice((5, 40))
+        seconds = 1 if rng.random() < 0.8 else rng.choice((5, 15))
         now_ns += seconds * SECOND_NS
         busy = seconds > 1 or rng.random() < 0.7
         payloads = [_payload(rng, now_ns, burning=False) for _ in range(rng.randrange(1, 3))]

@@ -30,22 +30,26 @@ slos:
 
 
 class Setup:
-    def __init__(self, directory: Path, *, watch: bool = False) -> None:
+    def __init__(self, directory: Path, *, watch: bool = False, anomalies: bool = False) -> None:
         self.file = directory / "slos.yaml"
         self.file.write_text(SLOS)
         self.accepted: list[dict[str, Objective]] = []
+        self.monitors: list[dict[str, Monitor]] = []
         self.metrics = EngineMetrics()
-        objectives = load_paths([self.file]).objectives
+        loaded = load_paths([self.file])
+        objectives = loaded.objectives
         self.reloader = Reloader(
             [self.file],
             objectives,
             self.accept,
             self.metrics,
             Watch([self.file]) if watch else None,
+            loaded.monitors if anomalies else None,
         )
 
-    def accept(self, objectives: tuple[Objective, ...], _monitors: tuple[Monitor, ...]) -> None:
+    def accept(self, objectives: tuple[Objective, ...], monitors: tuple[Monitor, ...]) -> None:
         self.accepted.append({o.id: o for o in objectives})
+        self.monitors.append({m.id: m for m in monitors})
 
     def reload(self, text: str) -> list[dict[str, object]]:
         self.file.write_text(text)
@@ -89,6 +93,38 @@ def test_a_good_file_is_handed_on_and_what_changed_is_told(setup: Setup) -> None
     assert setup.succeeded_at() >= began
     [back] = setup.reload(SLOS)
     assert back["removed"] == ["chat-more"]
+
+
+MONITOR = """\
+  - name: calls
+    spans: '{ }'
+    watch: [rate]
+"""
+
+
+def test_monitors_are_reloaded_too_and_alone(tmp_path: Path) -> None:
+    setup = Setup(tmp_path, anomalies=True)
+    [entry] = setup.reload(SLOS + "anomalies:\n" + MONITOR)
+    assert entry["monitors_added"] == ["chat-calls"]
+    assert entry["monitors_removed"] == ["defaults-services", "defaults-models"]
+    assert "added" not in entry
+    [entry] = setup.reload("apiVersion: burnline/v1\nservice: chat\nanomalies:\n" + MONITOR)
+    assert set(entry["removed"]) == {"chat-availability", "chat-requests"}
+    [entry] = setup.reload(
+        "apiVersion: burnline/v1\nservice: chat\nanomalies:\n"
+        + MONITOR.replace("rate", "errors")
+        + "    severity: page\n"
+    )
+    assert entry["monitors_new_generation"] == ["chat-calls"]
+    assert [set(found) for found in setup.monitors] == [{"chat-calls"}] * 3
+    [entry] = setup.reload(SLOS)
+    assert set(setup.monitors[-1]) == {"defaults-services", "defaults-models"}
+
+
+def test_monitors_are_nobodys_business_where_anomalies_are_off(setup: Setup) -> None:
+    [entry] = setup.reload(SLOS + "anomalies:\n" + MONITOR)
+    assert "nothing is reloaded" in str(entry["event"])
+    assert not setup.accepted
 
 
 def test_the_same_again_does_nothing_and_says_so(setup: Setup) -> None:

@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from engine.columns.spans import Reader
 from slo import _fields, load, parse_filter, parse_selector
+from slo.anomalies import _fields as monitors
 from slo.document import _plain
 from slo.durations import format_duration, parse_duration
 from slo.masks import mask
@@ -133,6 +134,8 @@ def _field(value: Any) -> object:
 _READERS: tuple[Callable[[Any], object], ...] = (
     _fields._time_zone, _fields._name, _fields._label_name, _fields._percent, _fields._share, _fields._factor,
     _fields._evidence, _fields.window_seconds, _fields._slice_seconds, _fields._above, _field,
+    monitors._false_alarms, monitors._interval, monitors._per, monitors._quantile, monitors._numeric,
+    monitors._feature_name, monitors._detector,
 )  # fmt: skip
 
 

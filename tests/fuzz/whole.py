@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import orjson
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -25,16 +26,25 @@ from engine.sinks.shown import Shown, labels_of
 from engine.spool.arrivals import Arrivals
 from engine.spool.spool import Signal
 from slo import load
+from slo.anomalies.gathering import Gathering
+from slo.anomalies.messages import Readings, Sampled
 from slo.decision import Alert, Decision
+from slo.loading import default_monitors
 from slo.plan import Plan
 from slo.rendering import group_labels
 from tests.dataflows.recorded import SLOS
 from tests.engine.columns.test_otlp_json import to_json
 from tests.fuzz.messages import random_message
 from tests.strategies.shards import Shard
+from tests.strategies.watched import METRICS, MONITORS
 
 NOW = 1_700_000_000
-PLAN = Plan(load({"s.yaml": SLOS}).objectives, shards=2, series_limit=60)
+PLAN = Plan(
+    load({"s.yaml": SLOS}).objectives,
+    shards=2,
+    series_limit=60,
+    monitors=(*MONITORS, *METRICS, *default_monitors()),
+)
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _RENEW, _SHOW = 400, 8
 
@@ -44,7 +54,11 @@ class _Engine:
 
     def __init__(self) -> None:
         self.clock = float(NOW)
-        self.measurer = Measurer(PLAN.objectives, PLAN.shards, PLAN.skew, _refused)
+        self.measurer = Measurer(
+            PLAN.objectives, PLAN.shards, PLAN.skew, _refused, monitors=PLAN.monitors
+        )
+        monitors = {m.id: m for m in PLAN.monitors}
+        self.gatherings = {str(n): Gathering(monitors, 300.0, 40) for n in range(PLAN.shards)}
         self.shards = {str(n): Shard(PLAN) for n in range(PLAN.shards)}
         self.decisions: dict[str, Decision] = {}
         self.exposition = Exposition()
@@ -56,6 +70,10 @@ class _Engine:
         marks = (self.clock, self.clock)
         arrivals = Arrivals(clock=self.clock, watermarks=marks, tick=True, **{signal: (body,)})
         for shard, deposit in self.measurer.measure(arrivals):
+            if isinstance(deposit, Sampled):
+                for readings in self.gatherings[shard].take(deposit):
+                    _check_readings(readings)
+                continue
             for decision in self.shards[shard].take(deposit):
                 self.decisions[shard] = decision
                 for alert in (*decision.alerts, *decision.ended):
@@ -95,6 +113,16 @@ class _Engine:
                     raise AssertionError(f"a group that is none: {own}")
                 if any(len(value) > LONGEST_VALUE for value in own.values()):
                     raise AssertionError("a long value is shown")
+
+
+def _check_readings(readings: Readings) -> None:
+    if not len(readings.keys) == len(readings.values) == len(readings.counts):
+        raise AssertionError("places without readings")
+    if np.isinf(readings.values).any() or (readings.counts < 0).any():
+        raise AssertionError("a reading that is none")
+    for key in readings.keys:
+        if any(len(value) > LONGEST_VALUE for value in key.entity.group):
+            raise AssertionError("a long value is kept")
 
 
 def _shown(alert: Alert) -> Shown:

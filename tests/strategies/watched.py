@@ -45,6 +45,25 @@ anomalies:
     }
 ).monitors
 
+METRICS: tuple[Monitor, ...] = load(
+    {
+        "m.yaml": """\
+apiVersion: burnline/v1
+service: file
+anomalies:
+  - name: metrics
+    by: [service_name, model]
+    watch:
+      - {metric: 'llm_requests_total', per: 1m}
+      - {metric: 'llm_cost_total', name: cost, per: 1m}
+      - {metric: 'queue_depth'}
+      - {metric: 'in_flight'}
+      - {metric: 'llm_duration', quantile: 90}
+      - {metric: 'llm_duration_count', name: observed}
+"""
+    }
+).monitors
+
 
 class Event(NamedTuple):
     """A span; `ago` is how long before its arrival it ended."""

@@ -27,6 +27,7 @@ from engine.sinks.board import Board
 from engine.spool.spool import Signal, Spool
 from slo import load
 from slo.columns import Field
+from slo.loading import default_monitors
 from slo.model import Objective
 from tests.engine.columns.test_spans import FIELDS, assert_same
 from tests.strategies import otlp, otlp_metrics
@@ -419,6 +420,30 @@ def test_what_slos_name_is_kept() -> None:
         *("input.value", "prompt", "gen_ai.completion.0.finish_reason", "message"),
         *("question", "tool.description", "gen_ai.prompt"),
     }
+
+
+MONITORS = """\
+apiVersion: burnline/v1
+service: s
+anomalies:
+  - name: spans
+    spans: '{ span.input.value != nil }'
+    by: [resource.prompt]
+    watch: [{errors: '{ span.message = "m" }'}, {mean: span.question}, rate]
+  - name: points
+    by: [gen_ai_prompt]
+    watch: [{metric: 'm{tool_description="t"}'}]
+"""
+
+
+def test_what_monitors_name_is_kept() -> None:
+    named = ("input.value", "prompt", "message", "question", "gen_ai.prompt", "tool.description")
+    assert set(named) <= kept_names(load({"m": MONITORS}).monitors)
+    assert not kept_names(load({"m": MONITORS.partition("  - name")[0] + "  []"}).monitors)
+
+
+def test_the_default_monitors_name_no_content() -> None:
+    assert not kept_names(default_monitors())
 
 
 def test_a_reload_counts_with_the_next_payload_and_the_log_tells_once() -> None:

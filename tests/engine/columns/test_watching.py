@@ -18,30 +18,11 @@ from opentelemetry.sdk.metrics.view import (
 from opentelemetry.sdk.resources import Resource
 
 from engine.spool.arrivals import Arrivals
-from slo import load
 from slo.anomalies.sketch import RELATIVE_ERROR
-from tests.strategies.watched import Gathered, rows
+from tests.strategies.watched import METRICS, Gathered, rows
 
 NS = 1_000_000_000
 START = 1_700_000_040 // 60 * 60
-MONITORS = load(
-    {
-        "m.yaml": """\
-apiVersion: burnline/v1
-service: file
-anomalies:
-  - name: metrics
-    by: [service_name, model]
-    watch:
-      - {metric: 'llm_requests_total', per: 1m}
-      - {metric: 'llm_cost_total', name: cost, per: 1m}
-      - {metric: 'queue_depth'}
-      - {metric: 'in_flight'}
-      - {metric: 'llm_duration', quantile: 90}
-      - {metric: 'llm_duration_count', name: observed}
-"""
-    }
-).monitors
 
 
 class App:
@@ -115,7 +96,7 @@ class Clocked(Gathered):
 
 def test_readings_are_what_was_recorded(app: App) -> None:
     """An export a minute, 20 s past it, as SDKs that start at any time send them."""
-    gathered = Clocked(MONITORS)
+    gathered = Clocked(METRICS)
     gathered.arrive(START, app.export(START))
     rng = np.random.default_rng(7)
     expected = {}
@@ -160,7 +141,7 @@ def test_readings_are_what_was_recorded(app: App) -> None:
 
 
 def test_what_is_sent_twice_counts_once_and_a_restart_from_zero(app: App) -> None:
-    gathered = Clocked(MONITORS)
+    gathered = Clocked(METRICS)
     gathered.arrive(START, app.export(START))
     app.requests.add(60, {"model": "a"})
     body = app.export(START + 70)
@@ -189,7 +170,7 @@ def test_what_is_sent_twice_counts_once_and_a_restart_from_zero(app: App) -> Non
 
 
 def test_what_cannot_be_read_is_counted_with_its_reason() -> None:
-    gathered = Clocked(MONITORS)
+    gathered = Clocked(METRICS)
     request = ExportMetricsServiceRequest()
     metrics = request.resource_metrics.add().scope_metrics.add().metrics
     metrics.add(name="llm_duration").gauge.data_points.add(as_int=1, time_unix_nano=START * NS)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -301,6 +301,7 @@ def test_the_log_tells_of_beginning_and_end() -> None:
 NUMBERS = st.floats(allow_infinity=False)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.builds(Reading, *[NUMBERS] * 6), st.sampled_from(["", "chat-api-x"]), st.booleans())
 def test_the_book_holds_an_incident_whole(tmp_path_factory, reading, burning, ended) -> None:
     path = tmp_path_factory.mktemp("book") / "alerts.json"

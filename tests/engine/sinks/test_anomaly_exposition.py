@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -90,6 +90,7 @@ def decisions(draw: st.DrawFn) -> AnomalyDecision:
     return decision(found=found, frozen=draw(st.booleans()))
 
 
+@settings(deadline=None, max_examples=60)
 @given(decisions(), st.booleans())
 def test_the_text_is_what_the_official_client_writes(found, openmetrics) -> None:
     registry = CollectorRegistry()

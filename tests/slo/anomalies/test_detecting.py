@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import Bank, Verdict
@@ -257,6 +257,7 @@ def test_a_named_detector_that_changes_begins_anew() -> None:
     assert not judged.verdicts.alert.any()
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.integers(0, 49),
     st.permutations([A, B, C, D]),

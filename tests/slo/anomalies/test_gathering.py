@@ -10,10 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slo.anomalies.gathering import GRACE, HOLD, TOLD_SILENCE, Gathering
-from slo.anomalies.messages import EntityKey, Part, ReadingKey, Sample, Sampled
+from slo.anomalies.messages import (
+    EntityKey,
+    Part,
+    ReadingKey,
+    Sample,
+    Sampled,
+    WatchedPoint,
+)
 from slo.anomalies.model import Feature, Monitor
 from slo.columns import Field
 from slo.decision import OVERFLOW
+from slo.increments import Point
+from slo.promql import parse_selector
 from slo.traceql import parse_filter
 
 SERVICE = Field("resource", "service.name")
@@ -139,7 +148,7 @@ def test_a_silent_source_freezes_and_is_told_of_for_a_day():
     shard = Shard()
     shard.take(_sample(BEGIN + 60))
     heard = shard.mark
-    shard.until(BEGIN + 3600, heard=False, step=30)
+    shard.until(BEGIN + 3600, heard=False, step=20)
     frozen = [r for r in shard.readings if r.frozen]
     assert frozen[0].at == BEGIN + 300
     assert frozen[0].at + HOLD - heard > 300 >= frozen[0].at - 60 + HOLD - heard
@@ -172,11 +181,65 @@ def test_time_in_which_nobody_listened_is_frozen():
     ]  # fmt: skip
 
 
+def test_a_short_pause_is_covered_by_the_grace_and_one_of_a_restart_is_not():
+    """Senders try again for some seconds; what they give up then is no drop in traffic."""
+    for pause, frozen in ((19, False), (21, True)):
+        shard = Shard()
+        shard.take(_sample(BEGIN + 60))
+        shard.until(BEGIN + 30)
+        shard.clock += pause
+        shard.take(heard=True)
+        shard.until(BEGIN + 60 + HOLD)
+        assert [r.frozen for r in shard.readings] == [frozen]
+
+
+POINT = Point("m", "total", b"s", b"f", (), 0, (BEGIN + 30) * 10**9, cumulative=False, value=7)
+DEPTH = Monitor(
+    service="s",
+    name="depth",
+    spans=None,
+    features=(Feature("depth", "metric", selector=parse_selector("depth")),),
+    every=EVERY,
+)
+
+
+def test_a_source_that_is_silent_alone_leaves_the_others_readings():
+    shard = Shard(MONITOR, DEPTH)
+    entity = EntityKey(DEPTH.id, (), "s", DEPTH.generation)
+    point = WatchedPoint(entity, 0, "gauge", POINT)
+    shard.until(BEGIN + 30)
+    shard.take(_sample(BEGIN + 60, 6), points=(point,))
+    for clock in range(BEGIN + 40, BEGIN + 800, 10):
+        marks = (BEGIN + 30.0, float(clock))
+        shard.readings += shard.gathering.take(Sampled("0", clock, watermarks=marks))
+    first, last = shard.readings[0], shard.readings[-1]
+    assert [k.feature for k in first.keys] == ["rate", "depth"]
+    assert first.values.tolist() == [0.1, 7.0]
+    assert shard.readings[1].values[0] == 0.0
+    assert not last.frozen
+    assert np.isnan(last.values).all()
+
+
+def test_points_are_placed_by_the_engines_clock():
+    """It is ahead of the senders' after a step back of the wall clock."""
+    shard = Shard(DEPTH)
+    entity = EntityKey(DEPTH.id, (), "s", DEPTH.generation)
+    shard.until(BEGIN + 130)
+    point = WatchedPoint(entity, 0, "gauge", POINT)
+    shard.take(points=(point,), ahead_ns=95 * 10**9)
+    shard.mark = 0.0
+    for clock in range(BEGIN + 140, BEGIN + 260, 10):
+        marks = (0.0, float(clock))
+        shard.readings += shard.gathering.take(Sampled("0", clock, watermarks=marks))
+    found = {r.at - BEGIN: r.values.tolist() for r in shard.readings}
+    assert found[180] == [7.0]
+
+
 def test_an_entity_that_is_silent_for_a_day_goes_and_its_place_is_anothers():
     shard = Shard()
     shard.take(_sample(BEGIN + 60, total=1.0), _sample(BEGIN + 60, name="b"))
     for minute in range(2, 1600):
-        shard.until(BEGIN + 60 * minute, step=60)
+        shard.until(BEGIN + 60 * minute, step=20)
         shard.take(_sample(BEGIN + 60 * minute + 60, name="b"))
     (last,) = [r for r in shard.readings if r.gone]
     assert last.gone == (
@@ -194,6 +257,18 @@ def test_an_entity_that_is_silent_for_a_day_goes_and_its_place_is_anothers():
     assert len(renewed.keys) == 3
     assert {k.entity.group[1] for k in renewed.keys} == {"b", "c"}
     assert not any(r.reset for r in shard.readings[:-1])
+
+
+def test_an_entity_that_comes_back_at_the_last_moment_stays():
+    """Its events are in an interval that is open while the one closes after which it would have gone."""
+    shard = Shard()
+    shard.take(_sample(BEGIN + 60), _sample(BEGIN + 60, name="b"))
+    last = BEGIN + 60 + 1441 * 60
+    shard.until(last + HOLD - 1, step=20)
+    shard.take(_sample(last + 60, 60))
+    shard.until(last + 60 + HOLD)
+    assert [key.entity.group[1] for r in shard.readings for key in r.gone] == ["b"]
+    assert shard.readings[-1].values[0] == 1.0
 
 
 def test_entities_beyond_the_limit_share_one_and_nothing_is_lost():

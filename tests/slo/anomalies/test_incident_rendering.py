@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slo.anomalies.decision import Incident, Member, Reading
@@ -115,6 +115,7 @@ def test_a_page_says_which_slo_burns() -> None:
     assert told["burning_slo"] == "chat-api-availability"
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.floats(0, 1), st.integers(1, 86_400))
 def test_any_probability_has_words(probability: float, every: int) -> None:
     words = rarity(probability, every)
@@ -122,6 +123,7 @@ def test_any_probability_has_words(probability: float, every: int) -> None:
     assert " 0 " not in words
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.floats(), st.sampled_from(["", "s", "ratio", "1/s"]))
 def test_any_value_has_words(value: float, unit: str) -> None:
     assert bool(quantity(value, unit)) == math.isfinite(value)

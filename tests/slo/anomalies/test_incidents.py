@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slo.anomalies import incidents
@@ -291,6 +291,7 @@ def _play(moments: Iterable[tuple], restart_at: int | None = None) -> list[tuple
     return told
 
 
+@settings(deadline=None, max_examples=60)
 @given(MOMENTS)
 def test_alerts_live_once_and_never_flap(moments) -> None:
     firing: dict[tuple, Incident] = {}
@@ -312,6 +313,7 @@ def test_alerts_live_once_and_never_flap(moments) -> None:
         firing = now
 
 
+@settings(deadline=None, max_examples=60)
 @given(MOMENTS)
 def test_no_incident_ends_before_its_hold(moments) -> None:
     strange_at: dict[str, float] = {}
@@ -325,6 +327,7 @@ def test_no_incident_ends_before_its_hold(moments) -> None:
                 assert at - strange_at[ended.service] >= max(HOLD_SECONDS, HOLD_INTERVALS * 60)
 
 
+@settings(deadline=None, max_examples=60)
 @given(MOMENTS, st.integers(0, 11))
 def test_a_snapshot_at_any_point_changes_nothing(moments, restart_at) -> None:
     assert _play(moments, restart_at) == _play(moments)
