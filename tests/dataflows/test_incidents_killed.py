@@ -56,13 +56,13 @@ class Jumps:
 
     def observe(self, _at: float, values: np.ndarray) -> Verdicts:
         before, self.before = self.before, np.where(np.isnan(values), self.before, values)
-        far = np.abs(values - before) > 0.5 * np.abs(before) + 0.3
+        far = np.abs(values - before) > np.abs(before) + 0.5
         return Verdicts(
             score=np.where(far, 1.0, 0.0),
             probability=np.where(far, 1e-6, 1.0),
             expected=before,
-            lower=before * 0.5 - 0.3,
-            upper=before * 1.5 + 0.3,
+            lower=before - np.abs(before) - 0.5,
+            upper=before + np.abs(before) + 0.5,
             alert=far,
             learning=np.isnan(before),
         )
@@ -75,7 +75,8 @@ class Jumps:
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(detecting, "Bank", Jumps)
-        patch.setattr(_parts, "HOLD_SECONDS", 20.0)
+        patch.setattr(_parts, "HOLD_SECONDS", 10.0)
+        patch.setattr(_parts, "HOLD_INTERVALS", 1)
         yield
 
 
@@ -89,7 +90,8 @@ class IncidentStory(Story):
     Attributes:
         decided: of every moment, what was said.
         shown: at the end, the alerts of anomalies.
-        lives: of each incident that was told, its starts as they were told, and whether its end was.
+        lives: of each alert of an incident that was told, its starts as they were told.
+        ended: those of which an end was told last.
     """
 
     world: World = field(default_factory=lambda: World(passed=3 * SECOND_NS))
@@ -97,7 +99,7 @@ class IncidentStory(Story):
     twice: int = 0
     shown: dict[tuple, float] = field(default_factory=dict)
     lives: dict[tuple, list[float]] = field(default_factory=dict)
-    over: set[tuple] = field(default_factory=set)
+    ended: dict[tuple, bool] = field(default_factory=dict)
     epoch: timedelta = timedelta(milliseconds=150)
 
     def _live(self, recovery: Path, workers: int) -> bool:
@@ -158,8 +160,7 @@ class IncidentStory(Story):
             if isinstance(shown.alert, Incident):
                 key = (shown.labels, shown.alert.opened)
                 self.lives.setdefault(key, []).append(shown.alert.starts_at)
-                if shown.alert.ends_at is not None:
-                    self.over.add(key)
+                self.ended[key] = shown.alert.ends_at is not None
 
 
 def _said(decision: AnomalyDecision) -> object:
@@ -204,14 +205,15 @@ def test_a_killed_flow_has_the_incidents_of_one_that_was_not(
     assert killed.shown == spared.shown
     assert killed.lives.keys() <= spared.lives.keys(), "nothing is told that was not"
     for key, starts in killed.lives.items():
-        assert set(starts) == set(spared.lives[key]), "one start, whatever came between"
-    # What was told and does not go on was told to be over; at the end there is no time left for it.
-    left = {key for key in killed.lives if key not in killed.over}
-    assert {labels for labels, _ in left} == killed.shown.keys()
+        # A page that was raised may end, and be raised again by a later burn.
+        assert set(starts) <= set(spared.lives[key]), "the starts of one, whatever came between"
+    left = {labels for (labels, _), ended in killed.ended.items() if not ended}
+    assert left == killed.shown.keys(), "what is over was told to be"
 
 
 def test_the_script_has_incidents_that_come_and_go_and_moments_that_are_decided_twice() -> None:
     # Without a snapshot all is read again.
     story = _play(_story(1, 150), {60, 150, 210}, epoch=timedelta(hours=1))
     assert story.twice
-    assert len(story.over) >= 2
+    assert sum(story.ended.values()) >= 3
+    assert len(story.decided) > 30
