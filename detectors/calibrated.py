@@ -9,16 +9,19 @@ from river import anomaly, base, preprocessing
 
 from detectors.adapter import Adapter, Central
 from detectors.apart import usable
-from detectors.episodes import Episodes
+from detectors.budget import Budget
 from detectors.evt import DSPOT, TAIL_HEAD, tail_learn, tail_probability, tail_quantile
 from detectors.verdict import Floats, Verdict
 
 _LEVEL = 0.98
 _PEAKS = 256
-_GRACE = 64
-_COST = 0.5  # of an alarm, in logarithms of probability; time gives it back
-_LEAST_ALLOWED, _MOST_ALLOWED = -5.0, 1.5
-_MOST_SHARE = 0.1
+_QUIET = (
+    21_600.0  # seconds of scores before the first alarm, in readings no fewer and no more than:
+)
+_LEAST_GRACE, _MOST_GRACE = 64, 360
+_FARTHEST = (
+    1e-3  # of the budget's share: a score that is less probable is learned as if it were this
+)
 _BROKEN = 10  # readings in a row that a detector fails at
 
 
@@ -32,9 +35,9 @@ class Calibrated(base.Wrapper[Any], base.AnomalyDetector):
     each alarm raises it, time lowers it again, so that also a detector whose scores drift or come in bursts
     keeps to its budget in the long run.
 
-    It says nothing (`learning`) until the detector scores and 64 scores have been seen. What the detector
-    raises on a reading counts as no score (`failures`); one that fails at ten in a row, because it has
-    taken up something that it cannot get rid of, is replaced by a fresh one (`restarts`).
+    It says nothing (`learning`) for the detector's first scores: six hours of them, at least 64 and at most
+    360. What the detector raises on a reading counts as no score (`failures`); one that fails at ten in a
+    row, because it has taken up something that it cannot get rid of, is replaced by a fresh one (`restarts`).
 
     Parameters
     ----------
@@ -101,27 +104,14 @@ class Calibrated(base.Wrapper[Any], base.AnomalyDetector):
         self._failed = 0
         self._adapter = Adapter(detector, target)
         self._tail: Floats = np.zeros(TAIL_HEAD + _PEAKS)
-        self._allowance = 0.0
-        calm = int(min(max(600 / max(every, 1e-9), 3), 10))
-        share = self.share
-        self._episodes = Episodes(
-            begin=share,
-            end=min(10 * share, _MOST_SHARE),
-            calm=calm,
-            cooldown=0,
-            longest=int(min(max(86_400 / max(every, 1e-9), 50), 2_000)),
-        )
-        self._values = DSPOT(run=calm)
-
-    @property
-    def share(self) -> float:
-        """Of the readings, at which an alarm may begin."""
-        return min(self.every * self.false_alarms, _MOST_SHARE)
+        self._quiet = min(max(_QUIET / max(every, 1e-9), _LEAST_GRACE), _MOST_GRACE)
+        self._budget = Budget(every, false_alarms)
+        self._values = DSPOT(run=self._budget.calm)
 
     @property
     def learning(self) -> bool:
         """There is too little to judge by yet."""
-        return bool(self._tail[0] < _GRACE)
+        return bool(self._tail[0] < self._quiet)
 
     @property
     def _wrapped_model(self) -> base.Estimator:
@@ -141,23 +131,23 @@ class Calibrated(base.Wrapper[Any], base.AnomalyDetector):
         known = usable(features)
         raw, central = self._raw(known, at), self._central(known, at)
         probability = self._probability(raw)
-        learning = self.learning
+        held, learning = self._budget.held_to(probability), self.learning
         expected, lower, upper = self._band(central, known)
         self._learn(known, at, raw, probability)
         return Verdict(
-            score=1.0 - probability,
-            probability=probability,
+            score=1.0 - held,
+            probability=held,
             expected=expected,
             lower=lower,
             upper=upper,
-            alert=self._episodes.open,
+            alert=self._budget.open,
             learning=learning,
         )
 
     def probability_one(self, x: Mapping[Any, Any], at: float = math.nan) -> float:
         """The probability of an episode as strange as this beginning at a reading; 1 while it learns."""
         raw, _ = self._attempt(usable(x), at)
-        return self._probability(raw)
+        return self._budget.held_to(self._probability(raw))
 
     def score_one(self, x: Mapping[Any, Any], **kwargs: float) -> float:
         """How strange a reading is, in [0, 1]; `at` may give its time."""
@@ -173,30 +163,26 @@ class Calibrated(base.Wrapper[Any], base.AnomalyDetector):
     def _probability(self, raw: float | None) -> float:
         if raw is None or self.learning:
             return 1.0
-        return float(min(1.0, tail_probability(self._tail, raw) * math.exp(-self._allowance)))
+        return float(tail_probability(self._tail, raw))
 
     def _band(
         self, central: Central | None, known: Mapping[Any, float]
     ) -> tuple[float, float, float]:
         """What is expected, and the least and the greatest that would be no alarm; NaN if unknown."""
         if central is not None:
-            share = self.share * math.exp(self._allowance)
-            far = central.width * float(tail_quantile(self._tail, share))
+            far = central.width * float(tail_quantile(self._tail, self._budget.limit))
             return central.expected, central.expected - far, central.expected + far
         if len(known) == 1 and not self.learning:
-            return math.nan, *self._values.limits(next(iter(known)), self.share)
+            return math.nan, *self._values.limits(next(iter(known)), self._budget.share)
         return math.nan, math.nan, math.nan
 
     def _learn(
         self, known: Mapping[Any, float], at: float, raw: float | None, probability: float
     ) -> None:
         judged = raw is not None and not self.learning
-        step = self._episodes.learn_one(probability if judged else math.nan)
-        if judged:
-            moved = self._allowance + _COST * (self.share - (step == "start"))
-            self._allowance = min(max(moved, _LEAST_ALLOWED), _MOST_ALLOWED)
+        self._budget.take(probability if judged else math.nan)
         if raw is not None:
-            tail_learn(self._tail, raw, _LEVEL, self._episodes.calm, self.share / 10)
+            tail_learn(self._tail, raw, _LEVEL, self._budget.calm, _FARTHEST * self._budget.share)
         if not known:
             return
         if len(known) == 1:
@@ -249,5 +235,5 @@ class Calibrated(base.Wrapper[Any], base.AnomalyDetector):
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"detector": preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1)}
-        yield {"detector": anomaly.StandardAbsoluteDeviation()}
+        yield {"detector": anomaly.StandardAbsoluteDeviation(), "target": "V14"}
         yield {"detector": preprocessing.StandardScaler() | anomaly.OneClassSVM()}

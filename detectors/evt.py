@@ -18,6 +18,8 @@ _FIRST_PEAKS = 8  # of those
 _GAIN = 0.05
 _SLOWEST = 1 / 2000
 _PRIOR = 40.0  # peaks of which a shape other than an exponential tail's is half believed
+_PRIOR_END = 70.0  # the same of a tail that ends: what was not seen may come
+_DOUBT = 2.0  # a tail that few peaks speak for is taken to be heavier: by so much over their number
 _TINY = 1e-300
 
 
@@ -86,7 +88,7 @@ def _fit(state: Floats) -> None:
         state[_SHAPE], state[_SCALE] = 0.0, ordered.mean()
     else:
         shape, scale = gpd_fit(ordered)
-        prior = _PRIOR**2 / count
+        prior = (_PRIOR if shape > 0 else _PRIOR_END) ** 2 / count
         believed = shape * count / (count + prior)
         state[_SHAPE] = believed
         # The scale goes with the shape that is believed: so that the mean stays what it is.
@@ -115,7 +117,6 @@ def _begin(state: Floats) -> None:
     state[_RATE] = _FIRST_PEAKS / START
     state[_HEAD] = state[_HELD] = 0.0
     state[_PEAK] = -1.0
-    state[_CALM] = 1e9
     above = first[START - _FIRST_PEAKS :] - state[_THRESHOLD]
     state[_EXCESS] = above.mean()
     for excess in above:
@@ -166,9 +167,15 @@ def tail_learn(state: Floats, score: float, level: float, run: int, least: float
     most = 10 * state[_SPREAD] if state[_SPREAD] > 0 else off
     state[_SPREAD] += 0.01 * (min(off, most) - state[_SPREAD])
     state[_MEDIAN] += _GAIN * state[_SPREAD] * ((score > state[_MEDIAN]) - 0.5)
-    step = max(state[_EXCESS], 0.1 * state[_SPREAD])
-    state[_THRESHOLD] += _GAIN * step * (above - share)
-    state[_THRESHOLD] = max(state[_THRESHOLD], state[_MEDIAN])
+    step = _GAIN * max(state[_EXCESS], 0.1 * state[_SPREAD])
+    # Long without anything above it, the threshold is far too high: it comes down the faster.
+    step *= max(1.0, state[_CALM] * share / 20)
+    before = state[_THRESHOLD]
+    state[_THRESHOLD] = max(before + step * (above - share), state[_MEDIAN])
+    if share > 1 - level:
+        # While it still rises to its level, the peaks are taken over what it is now.
+        for place in range(TAIL_HEAD, TAIL_HEAD + int(state[_HELD])):
+            state[place] -= state[_THRESHOLD] - before
 
 
 @njit(cache=True)
@@ -182,7 +189,7 @@ def tail_probability(state: Floats, score: float) -> float:
         held = max(state[_HELD], 1.0)
         if state[_SCALE] <= 0.0:
             return float(1 / (seen + 1))
-        tail = gpd_tail(score - state[_THRESHOLD], state[_SHAPE] + 1 / held, state[_SCALE])
+        tail = gpd_tail(score - state[_THRESHOLD], state[_SHAPE] + _DOUBT / held, state[_SCALE])
         return float(max(state[_RATE] * tail, least))
     rate = max(state[_RATE], _TINY)
     width = state[_THRESHOLD] - state[_MEDIAN]
@@ -200,7 +207,7 @@ def tail_quantile(state: Floats, probability: float) -> float:
     threshold = float(state[_THRESHOLD])
     if state[_SEEN] < START or state[_SCALE] <= 0.0 or probability >= rate:
         return threshold
-    shape = state[_SHAPE] + 1 / max(state[_HELD], 1.0)
+    shape = state[_SHAPE] + _DOUBT / max(state[_HELD], 1.0)
     lower = math.log(probability / rate)
     if abs(shape) < 1e-9:
         return float(threshold - state[_SCALE] * lower)

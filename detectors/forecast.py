@@ -30,16 +30,27 @@ _DAYS = 5  # a season's shape is that of about so many periods
 
 @njit(cache=True)
 def _seasonal(state: Floats, kind: int, at: float) -> float:
-    """What a season adds at a time; between the middles of its bins it runs straight."""
+    """What a season adds at a time; between the middles of its bins it runs straight.
+
+    With a reading a bin or fewer, a bin has what was seen wherever in it that reading lies.
+    """
     if kind == 0 or math.isnan(at) or at - state[_FIRST] < 2 * PERIODS[kind]:
         return 0.0
-    place = (at % PERIODS[kind]) / PERIODS[kind] * _BINS[kind] - 0.5
-    lower = math.floor(place)
-    part = place - lower
-    start = _SHAPE + _BEFORE[kind]
-    left = state[start + int(lower) % _BINS[kind]]
-    right = state[start + int(lower + 1) % _BINS[kind]]
-    return float(left + part * (right - left))
+    bins = _BINS[kind]
+    width = PERIODS[kind] / bins
+    start = _BEFORE[kind]
+    place = (at % PERIODS[kind]) / width
+    if 2 * state[_STEP] > width:
+        return float(state[_SHAPE + start + int(place) % bins])
+    lower = math.floor(place - 0.5)
+    part = place - 0.5 - lower
+    left, right = start + int(lower) % bins, start + int(lower + 1) % bins
+    # A bin that has seen nothing says nothing.
+    if state[_COUNT + left] == 0:
+        part = 1.0
+    elif state[_COUNT + right] == 0:
+        part = 0.0
+    return float(state[_SHAPE + left] * (1 - part) + state[_SHAPE + right] * part)
 
 
 @njit(cache=True)
