@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.columns._cache import Cache
-from engine.columns._shared import Classes, Shared
-from slo.anomalies.gathering import is_timely
+from engine.columns._shared import Classes, Numbers, Shared
+from slo.anomalies.gathering import overdue
 from slo.anomalies.messages import EntityKey, Example, Part, Sample
 from slo.anomalies.model import Feature, Monitor
 from slo.anomalies.sketch import bins_of
@@ -75,15 +75,12 @@ class SpanSampler:
         for monitor in self._monitors:
             if monitor.spans is None:
                 continue
-            meant = shared.mask(monitor.spans) & placeable
-            rows = np.flatnonzero(meant)
+            rows = np.flatnonzero(shared.mask(monitor.spans) & placeable)
             ends = (seconds[rows] // monitor.every + 1) * monitor.every
-            oldest = int(ends.min()) if len(rows) else 0
-            if len(rows) and not is_timely(oldest, clock):
-                timely = np.array([is_timely(end, clock) for end in np.unique(ends).tolist()])
-                kept = timely[np.unique(ends, return_inverse=True)[1]]
-                self._apart("late", int((~kept).sum()))
-                rows, ends = rows[kept], ends[kept]
+            timely = ends > overdue(clock)
+            if not timely.all():
+                self._apart("late", int((~timely).sum()))
+                rows, ends = rows[timely], ends[timely]
             if len(rows):
                 yield from self._of(monitor, shared, rows, ends)
 
@@ -119,7 +116,7 @@ class SpanSampler:
 
     def _parts(self, feature: Feature, shared: Shared, cells: "_Cells") -> list[Part]:
         if feature.of is not None:
-            return self._numeric(feature, shared, cells)
+            return self._numeric(feature, shared.numbers(feature.of), cells)
         events = cells.events.tolist()
         bad = None
         if feature.bad is not None:
@@ -133,9 +130,7 @@ class SpanSampler:
             return [Part(n) for n in those]
         return [Part(n, float(m)) for n, m in zip(events, those, strict=True)]
 
-    def _numeric(self, feature: Feature, shared: Shared, cells: "_Cells") -> list[Part]:
-        assert feature.of is not None  # noqa: S101 - the caller's
-        numbers = shared.numbers(feature.of)
+    def _numeric(self, feature: Feature, numbers: Numbers, cells: "_Cells") -> list[Part]:
         where, values = cells.ids, numbers.values[cells.rows]
         if not numbers.complete:
             unusable = int(np.count_nonzero(numbers.unusable[cells.rows]))

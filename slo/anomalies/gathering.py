@@ -42,9 +42,9 @@ Apart = Callable[[str, int], None]
 Key = tuple[int, int]  # (every, end)
 
 
-def is_timely(end: int, clock: float) -> bool:
-    """Whether what arrives at a clock still counts in the interval that ended at `end`."""
-    return end + GRACE > int(clock)
+def overdue(clock: float) -> int:
+    """What arrives at a clock counts in intervals that end after this, and is late for the others."""
+    return int(clock) - GRACE
 
 
 class Gathering:
@@ -242,7 +242,7 @@ class Gathering:
         monitor = self.monitors[watched.entity.monitor]
         placed = min((watched.point.time_ns + sampled.ahead_ns) // 1_000_000_000, int(self.clock))
         end = (placed // monitor.every + 1) * monitor.every
-        if not is_timely(end, sampled.clock):
+        if end <= overdue(sampled.clock):
             self.apart("late", 1)
             return None
         return self._cell(watched.entity, monitor, end, 1)

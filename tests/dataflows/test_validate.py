@@ -19,6 +19,16 @@ def test_good_files_give_zero_a_line_each_and_notes() -> None:
     assert not result.errors
 
 
+def test_monitors_are_counted_where_a_file_has_anomalies(tmp_path: Path) -> None:
+    quiet = tmp_path / "quiet.yaml"
+    quiet.write_text("apiVersion: burnline/v1\nservice: s\nanomalies: []\n")
+    result = validate([GOLDEN / "anomalies.yaml", quiet])
+    assert result.lines == (
+        f"{GOLDEN}/anomalies.yaml: 1 SLO, 3 monitors",
+        f"{quiet}: 0 SLOs, 0 monitors",
+    )
+
+
 def test_problems_give_one_and_a_count() -> None:
     result = validate([GOLDEN / "wrong-sense.yaml", GOLDEN / "metrics.yaml", GOLDEN / "nothing"])
     assert result.exit_code == 1

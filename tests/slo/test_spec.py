@@ -3,7 +3,7 @@
 import json
 import pickle
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import slo
 from slo.anomalies.model import Monitor
 from slo.document import Value, read_documents
+from slo.loading import default_monitors
 from slo.spec import API_VERSION, json_schema, json_schema_text
 from tests.slo.golden import GOLDEN, compare
 
@@ -80,6 +81,22 @@ def _keys(schema: dict[str, object]) -> list[str]:
 def test_the_schema_describes_every_key() -> None:
     assert _keys(json_schema()) == []
     assert json.loads(json_schema_text())["additionalProperties"] is False
+
+
+def test_where_no_file_says_what_to_watch_the_defaults_are() -> None:
+    slos = (GOLDEN / "spans.yaml").read_text("utf-8")
+    assert slo.load({"a": slos}).monitors == default_monitors()
+    nothing = "apiVersion: burnline/v1\nservice: s\nanomalies: []\n"
+    assert slo.load({"a": slos, "b": nothing}).monitors == ()
+    assert slo.load({"a": "apiVersion: burnline/v2"}).monitors == default_monitors()
+
+
+def test_a_generation_is_of_what_is_measured() -> None:
+    first, *_ = default_monitors()
+    same = replace(first, severity="page", false_alarms=1.0, labels={"a": "b"}, name="other")
+    assert same.generation == first.generation
+    for change in ({"every": 30}, {"by": ()}, {"features": first.features[:1]}, {"spans": None}):
+        assert replace(first, **change).generation != first.generation
 
 
 FORM = """\
