@@ -5,6 +5,7 @@ from typing import Protocol
 from detectors import Verdict
 from detectors.calibrated import Calibrated
 from detectors.named import make
+from detectors.together import Together
 from slo.anomalies.model import Monitor
 
 
@@ -24,7 +25,8 @@ class Named(Protocol):
 def named(monitor: Monitor) -> Named:
     """A new detector as a monitor names it, held to its budget of false alarms."""
     detection = monitor.detection
-    return Calibrated(
+    kind = Together if detection.together else Calibrated
+    return kind(
         make(detection.name, detection.parameters),
         every=float(monitor.every),
         false_alarms=monitor.false_alarms,
