@@ -1,0 +1,65 @@
+"""Which detector judges a series: the one place where `burnline detect` makes one."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from detectors import Bank, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was asked for.
+
+    Attributes:
+        false_alarms: that are accepted, a second and series.
+        every: seconds from a reading to its next; None to learn it.
+        detector: `default`, or a river estimator.
+        parameters: its keyword arguments.
+        time_column: None for the usual names.
+        value_column: the values' column.
+    """
+
+    false_alarms: float
+    every: float | None = None
+    detector: str = "default"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    time_column: str | None = None
+    value_column: str = "value"
+
+
+class Observer(Protocol):
+    """A detector of one series."""
+
+    def observe(self, at: float, value: float) -> Verdict:
+        """Judge a reading, then learn from it.
+
+        Args:
+            at: Unix seconds; not before the reading before it.
+            value: NaN where there is none.
+        """
+        ...
+
+
+def make(choice: Choice) -> Observer:
+    """A detector that has seen nothing."""
+    return _Default(choice)
+
+
+def warm_up(choice: Choice) -> None:
+    """Have the kernels compiled, so that processes forked from this one need not."""
+    observer = make(choice)
+    for at in (0.0, 60.0, 120.0):
+        observer.observe(at, at)
+
+
+class _Default:
+    """The default detector: a bank of one row."""
+
+    def __init__(self, choice: Choice) -> None:
+        self._bank = Bank(choice.every or 60.0, choice.false_alarms)
+        self._bank.grow(1)
+
+    def observe(self, at: float, value: float) -> Verdict:
+        return self._bank.observe(at, np.array([value])).of(0)

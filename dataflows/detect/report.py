@@ -1,0 +1,117 @@
+"""What `burnline detect` says on standard error: how far it is, and what came of it."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from dataflows.detect.judge import Tally
+from dataflows.detect.run import Outcome, Tell
+
+_LINE_SECONDS = 10.0
+
+
+@contextmanager
+def progress(total: int, files: int, *, shown: bool) -> Iterator[Tell]:
+    """A function to tell of bytes read and files done: a bar for people, a line at times for a log.
+
+    Args:
+        total: bytes to read.
+        files: number of them.
+        shown: whether anything is.
+    """
+    if not shown:
+        yield lambda _bytes, _files: None
+    elif sys.stderr.isatty():
+        columns = (
+            TextColumn("{task.fields[done]} of {task.fields[files]} files"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=total, done=0, files=files)
+            yield lambda count, done: bar.update(task, completed=count, done=done)
+    else:
+        said = time.monotonic()
+
+        def tell(count: int, done: int) -> None:
+            nonlocal said
+            if time.monotonic() - said >= _LINE_SECONDS:
+                said = time.monotonic()
+                share = 100 * count // max(total, 1)
+                click.echo(f"{done} of {files} files done, {share} % read", err=True)
+
+        yield tell
+
+
+def summary(outcomes: Sequence[Outcome], seconds: float, *, table: bool) -> None:
+    """Print what came of each series, and what was peculiar about it.
+
+    Args:
+        outcomes: in the order in which they are shown.
+        seconds: that it took.
+        table: a table of them all; a line otherwise.
+    """
+    if table:
+        Console(stderr=True, soft_wrap=True).print(_table(outcomes))
+    for outcome in outcomes:
+        tally = outcome.tally
+        if not table and not outcome.problem:
+            alerts = _count(tally.alerts, "alert")
+            first = f", the first at {tally.first_alert}" if tally.first_alert else ""
+            rows = _count(tally.rows, "row")
+            click.echo(f"{outcome.job.name}: {rows}, {alerts}{first}", err=True)
+        for note in notes(tally):
+            click.echo(f"{outcome.job.name}: note: {note}", err=True)
+    if table:
+        rows = _count(sum(outcome.tally.rows for outcome in outcomes), "row")
+        alerts = _count(sum(outcome.tally.alerts for outcome in outcomes), "alert")
+        files = _count(len(outcomes), "file")
+        click.echo(f"{files}, {rows}, {alerts} in {seconds:.1f} s", err=True)
+
+
+def notes(tally: Tally) -> Iterator[str]:
+    """What was peculiar about a series, and what was made of it."""
+    if not tally.rows:
+        yield "no rows below the header"
+    elif tally.learning == tally.rows:
+        yield "too short to be judged: the detector was still learning at its end"
+    if tally.missing:
+        yield f"{_count(tally.missing, 'row')} without a value, taken as missing readings"
+    if tally.infinite:
+        yield f"{_count(tally.infinite, 'row')} with an infinite value"
+    if tally.repeated:
+        yield (
+            f"{_count(tally.repeated, 'row')} with the time of the row before, "
+            "judged as further readings of that moment; is it more than one series?"
+        )
+    if tally.disordered:
+        yield (
+            f"{_count(tally.disordered, 'row')} older than a row before, "
+            "judged in the order of the file; sort it by time"
+        )
+
+
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("file", overflow="fold")
+    table.add_column("rows", justify="right")
+    table.add_column("alerts", justify="right")
+    table.add_column("first alert", no_wrap=True)
+    for outcome in outcomes:
+        tally = outcome.tally
+        first = "not read to its end" if outcome.problem else tally.first_alert or ""
+        table.add_row(Text(outcome.job.name), f"{tally.rows:,}", f"{tally.alerts:,}", Text(first))
+    return table
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
