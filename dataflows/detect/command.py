@@ -86,7 +86,7 @@ def detect(
     *,
     quiet: bool,
 ) -> None:
-    r"""Find anomalies in recorded series, row by row, with nothing to set or train.
+    """Find anomalies in recorded series, row by row, with nothing to set or train.
 
     Reads CSV with a header and a column of time (ISO 8601, or Unix time in s, ms, µs or ns) and one of
     values, at any spacing; other columns are ignored. Writes timestamp, value, score, probability,
@@ -96,7 +96,7 @@ def detect(
       burnline detect --input cpu.csv --output scored.csv --plot cpu.png
       tail -n +1 -f cpu.csv | burnline detect --input -
       burnline detect --input series/ --output scored/ --false-alarms "1 per 30d"
-    """
+    """  # noqa: D301  click's own mark for lines that are not to be wrapped
     from dataflows.detect import paths  # noqa: PLC0415  commands import what they use
     from dataflows.detect.choice import Choice  # noqa: PLC0415
 
@@ -107,11 +107,13 @@ def detect(
         found = paths.jobs(source, target, picture)
     except paths.BadPath as error:
         _fail(str(error))
-    processes = (jobs or len(os.sched_getaffinity(0))) if source.is_dir() else 0
-    sys.exit(_run(found, choice, processes, quiet=quiet))
+    processes = jobs or len(os.sched_getaffinity(0))
+    sys.exit(_run(found, choice, source if source.is_dir() else None, processes, quiet=quiet))
 
 
-def _run(found: "list[Job]", choice: "Choice", processes: int, *, quiet: bool) -> int:
+def _run(
+    found: "list[Job]", choice: "Choice", directory: Path | None, processes: int, *, quiet: bool
+) -> int:
     """Judge and report; the exit code."""
     from dataflows.detect import report  # noqa: PLC0415
     from dataflows.detect.run import STOPPED, judge_all  # noqa: PLC0415
@@ -122,12 +124,12 @@ def _run(found: "list[Job]", choice: "Choice", processes: int, *, quiet: bool) -
     stopped = False
     try:
         with report.progress(total, len(found), shown=not quiet and _bar_fits(found)) as tell:
-            outcomes.extend(judge_all(found, choice, processes, tell))
+            outcomes.extend(judge_all(found, choice, processes if directory else 0, tell))
     except KeyboardInterrupt:
         stopped = True
     outcomes.sort(key=lambda outcome: outcome.job.source)
     if not quiet:
-        report.summary(outcomes, time.monotonic() - began, table=bool(processes))
+        report.summary(outcomes, time.monotonic() - began, directory)
     problems = [outcome.problem for outcome in outcomes if outcome.problem]
     for problem in problems:
         if problem != STOPPED:

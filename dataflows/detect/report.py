@@ -4,13 +4,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from dataflows.detect.judge import Tally
 from dataflows.detect.run import Outcome, Tell
@@ -52,26 +50,25 @@ def progress(total: int, files: int, *, shown: bool) -> Iterator[Tell]:
         yield tell
 
 
-def summary(outcomes: Sequence[Outcome], seconds: float, *, table: bool) -> None:
+def summary(outcomes: Sequence[Outcome], seconds: float, directory: Path | None) -> None:
     """Print what came of each series, and what was peculiar about it.
 
     Args:
         outcomes: in the order in which they are shown.
         seconds: that it took.
-        table: a table of them all; a line otherwise.
+        directory: that they are of: a table; None for a line each.
     """
-    if table:
-        Console(stderr=True, soft_wrap=True).print(_table(outcomes))
+    for line in _table(outcomes, directory) if directory else ():
+        click.echo(line, err=True)
     for outcome in outcomes:
-        tally = outcome.tally
-        if not table and not outcome.problem:
-            alerts = _count(tally.alerts, "alert")
+        name, tally = outcome.job.name, outcome.tally
+        if not directory:
             first = f", the first at {tally.first_alert}" if tally.first_alert else ""
-            rows = _count(tally.rows, "row")
-            click.echo(f"{outcome.job.name}: {rows}, {alerts}{first}", err=True)
-        for note in notes(tally):
-            click.echo(f"{outcome.job.name}: note: {note}", err=True)
-    if table:
+            rows, alerts = _count(tally.rows, "row"), _count(tally.alerts, "alert")
+            click.echo(f"{name}: {rows}, {alerts}{first}", err=True)
+        for note in () if outcome.problem else notes(tally):
+            click.echo(f"{name}: note: {note}", err=True)
+    if directory:
         rows = _count(sum(outcome.tally.rows for outcome in outcomes), "row")
         alerts = _count(sum(outcome.tally.alerts for outcome in outcomes), "alert")
         files = _count(len(outcomes), "file")
@@ -91,8 +88,10 @@ def notes(tally: Tally) -> Iterator[str]:
     if tally.repeated:
         yield (
             f"{_count(tally.repeated, 'row')} with the time of the row before, "
-            "judged as further readings of that moment; is it more than one series?"
+            "judged as further readings of that moment"
         )
+        if tally.repeated > tally.rows / 10:
+            yield "it may hold more than one series; split it"
     if tally.disordered:
         yield (
             f"{_count(tally.disordered, 'row')} older than a row before, "
@@ -100,17 +99,22 @@ def notes(tally: Tally) -> Iterator[str]:
         )
 
 
-def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("file", overflow="fold")
-    table.add_column("rows", justify="right")
-    table.add_column("alerts", justify="right")
-    table.add_column("first alert", no_wrap=True)
+def _table(outcomes: Sequence[Outcome], directory: Path) -> Iterator[str]:
+    """Lines of equal columns: file, rows, alerts, first alert."""
+    cells = [("file", "rows", "alerts", "first alert")]
     for outcome in outcomes:
         tally = outcome.tally
-        first = "not read to its end" if outcome.problem else tally.first_alert or ""
-        table.add_row(Text(outcome.job.name), f"{tally.rows:,}", f"{tally.alerts:,}", Text(first))
-    return table
+        cells.append(
+            (
+                str(outcome.job.source.relative_to(directory)),
+                f"{tally.rows:,}",
+                f"{tally.alerts:,}",
+                "not read to its end" if outcome.problem else tally.first_alert or "",
+            )
+        )
+    file, rows, alerts = (max(len(row[column]) for row in cells) for column in range(3))
+    for row in cells:
+        yield f"{row[0]:<{file}}  {row[1]:>{rows}}  {row[2]:>{alerts}}  {row[3]}".rstrip()
 
 
 def _count(number: int, what: str) -> str:

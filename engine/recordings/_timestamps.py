@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 _UNITS = {"s": (0.0, 1e11), "ms": (1e11, 1e14), "µs": (1e14, 1e17), "ns": (1e17, 1e20)}
+_YEAR_ONE = -62_135_596_800.0
 _FACTORS = {"s": 1.0, "ms": 1e3, "µs": 1e6, "ns": 1e9}
 # 20140214, 201402141430 and 20140214143000 are moments of this century or the last; as Unix time
 # they would be of 1970 or 1976.
@@ -53,7 +54,7 @@ def _epoch(unit: str) -> Form:
 
     def seconds(text: str) -> float:
         number = float(text)
-        if not low <= abs(number) < high or "_" in text:
+        if not low <= abs(number) < high or number < _YEAR_ONE * factor or "_" in text:
             raise ValueError
         return number / factor
 

@@ -143,7 +143,7 @@ class SeriesReader:
         try:
             return next(self._records)
         except csv.Error as error:
-            raise BadSeries(f"{self._place()}: {error}; write a row a line") from error
+            raise BadSeries(f"{self._place()}: {_no_csv(error)}") from error
 
     def _place(self) -> str:
         return f"{self.name}:{self._blank + self._records.line_num}"
@@ -192,7 +192,7 @@ class SeriesReader:
                 yield rows
             if isinstance(error, BadSeries):
                 raise
-            raise BadSeries(f"{self._place()}: {error}; write a row a line") from error
+            raise BadSeries(f"{self._place()}: {_no_csv(error)}") from error
 
     def _add(self, rows: Rows, fields: list[str]) -> None:
         try:
@@ -242,6 +242,12 @@ def _looks_like_data(columns: list[str]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _no_csv(error: csv.Error) -> str:
+    if "new-line character" in str(error):
+        return "carriage returns inside a line; end lines with a line feed, as Unix or Windows do"
+    return f"no CSV ({error}); write a row a line"
 
 
 def _short(text: str) -> str:
