@@ -1,5 +1,6 @@
 """A series, what was expected of it, and its alerts, as a picture."""
 
+import warnings
 from pathlib import Path
 
 import matplotlib as mpl
@@ -56,7 +57,8 @@ def draw(path: Path, title: str, course: Course) -> None:
     locator = AutoDateLocator(minticks=5, maxticks=12)
     strange.xaxis.set_major_locator(locator)
     strange.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    with mpl.rc_context({"svg.hashsalt": "burnline"}):
+    with mpl.rc_context({"svg.hashsalt": "burnline"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a title that the font lacks letters for
         figure.savefig(path, dpi=100, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
@@ -133,7 +135,7 @@ def _look(axes: Axes, value: Floats, title: str) -> None:
         low, high = float(there.min()), float(there.max())
         room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
         axes.set_ylim(low - room, high + 2 * room)
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(title, loc="left", fontsize=11, parse_math=False)
     axes.grid(axis="y", color="0.9", linewidth=0.6)
     axes.tick_params(labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
