@@ -130,6 +130,8 @@ def _run(
     outcomes.sort(key=lambda outcome: outcome.job.source)
     if not quiet:
         report.summary(outcomes, time.monotonic() - began, directory)
+    if stopped:
+        click.echo(f"burnline: stopped after {len(outcomes)} of {len(found)} files", err=True)
     problems = [outcome.problem for outcome in outcomes if outcome.problem]
     for problem in problems:
         if problem != STOPPED:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from dataflows.detect.judge import Tally
 from dataflows.detect.run import Outcome, Tell
 
 _LINE_SECONDS = 10.0
+_FRAME_SECONDS = 0.1
 
 
 @contextmanager
@@ -34,20 +35,50 @@ def progress(total: int, files: int, *, shown: bool) -> Iterator[Tell]:
             DownloadColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        # Drawn by this thread alone: none may hold a lock while processes are forked.
+        with Progress(
+            *columns, console=Console(stderr=True), transient=True, auto_refresh=False
+        ) as bar:
             task = bar.add_task("", total=total, done=0, files=files)
-            yield lambda count, done: bar.update(task, completed=count, done=done)
+            draw = _at_times(_FRAME_SECONDS, bar.refresh)
+
+            def move(count: int, done: int) -> None:
+                bar.update(task, completed=count, done=done)
+                draw()
+
+            yield move
+    elif files == 1:
+        yield lambda _bytes, _files: None
     else:
-        said = time.monotonic()
+        told = 0, 0
+
+        def say() -> None:
+            click.echo(
+                f"{told[1]} of {files} files done, {100 * told[0] // max(total, 1)} % read",
+                err=True,
+            )
+
+        say_at_times = _at_times(_LINE_SECONDS, say)
 
         def tell(count: int, done: int) -> None:
-            nonlocal said
-            if time.monotonic() - said >= _LINE_SECONDS:
-                said = time.monotonic()
-                share = 100 * count // max(total, 1)
-                click.echo(f"{done} of {files} files done, {share} % read", err=True)
+            nonlocal told
+            told = count, done
+            say_at_times()
 
         yield tell
+
+
+def _at_times(seconds: float, act: Callable[[], None]) -> Callable[[], None]:
+    """Calls `act` when called, but for those that come too soon after the last or the start."""
+    last = time.monotonic()
+
+    def maybe() -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            act()
+
+    return maybe
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float, directory: Path | None) -> None:

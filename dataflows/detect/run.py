@@ -1,5 +1,6 @@
 """Judges series: one here, many in processes of their own."""
 
+import ctypes
 import io
 import multiprocessing
 import signal
@@ -21,6 +22,7 @@ Heard = Callable[[int], None]
 Tell = Callable[[int, int], None]
 STOPPED = "stopped"
 _LOOK_SECONDS = 0.2
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _read_bytes: "Synchronized[int] | None" = None
 
 
@@ -151,14 +153,18 @@ def _many(jobs: Sequence[Job], choice: Choice, processes: int, tell: Tell) -> It
                 for future in done:
                     yield _outcome(future, waiting.pop(future))
                 tell(read_bytes.value, len(jobs) - len(waiting))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        except BaseException:  # Ctrl-C, and whatever ends the one who asked
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def _begin(read_bytes: "Synchronized[int]") -> None:
     global _read_bytes  # noqa: PLW0603  a process has one
     _read_bytes = read_bytes
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Without its parent a process of the pool would wait for work for ever.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _in_process(job: Job, choice: Choice) -> Outcome:
