@@ -3,12 +3,13 @@
 import ctypes
 import io
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 from typing import IO, cast
@@ -143,11 +144,12 @@ def _many(jobs: Sequence[Job], choice: Choice, processes: int, tell: Tell) -> It
     context = multiprocessing.get_context("fork")  # what is compiled is there in every process
     read_bytes = context.Value("q", 0)
     with ProcessPoolExecutor(
-        min(processes, len(jobs)), context, initializer=_begin, initargs=(read_bytes,)
+        min(processes, len(jobs)), context, initializer=_begin, initargs=(read_bytes, os.getpid())
     ) as pool:
         largest_first = sorted(jobs, key=lambda job: job.size, reverse=True)
-        waiting = {pool.submit(_in_process, job, choice): job for job in largest_first}
         try:
+            with _undisturbed():
+                waiting = {pool.submit(_in_process, job, choice): job for job in largest_first}
             while waiting:
                 done, _ = wait(waiting, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -159,12 +161,25 @@ def _many(jobs: Sequence[Job], choice: Choice, processes: int, tell: Tell) -> It
             raise
 
 
-def _begin(read_bytes: "Synchronized[int]") -> None:
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits: while processes are forked, Python would swallow it or trip over it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _begin(read_bytes: "Synchronized[int]", parent: int) -> None:
     global _read_bytes  # noqa: PLW0603  a process has one
     _read_bytes = read_bytes
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # Without its parent a process of the pool would wait for work for ever.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _in_process(job: Job, choice: Choice) -> Outcome:

@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def busy(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+def busy(folder: Path, processes: int = 2) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     process = subprocess.Popen(
         [sys.executable, "-c", BUSY],
         cwd=folder,
@@ -49,11 +50,13 @@ def busy(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     try:
-        eventually(lambda: len(children.read_text().split()) == 2, 60)
+        limit = time.monotonic() + 60
+        while len(children.read_text().split()) < processes:  # without a pause: see Ctrl-C's test
+            assert time.monotonic() < limit
         yield process, children.read_text().split()
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=60)
 
 
 def gone(pid: str) -> bool:
@@ -71,8 +74,10 @@ def test_no_process_outlives_the_command(folder: Path, number: signal.Signals) -
         eventually(lambda: all(map(gone, children)), 60)
 
 
-def test_ctrl_c_ends_it_at_once(folder: Path) -> None:
-    with busy(folder) as (process, children):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_ends_it_at_once(folder: Path, processes: int) -> None:
+    """Also while processes are being started."""
+    with busy(folder, processes) as (process, children):
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 130
