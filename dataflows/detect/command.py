@@ -116,7 +116,8 @@ def _run(
 ) -> int:
     """Judge and report; the exit code."""
     from dataflows.detect import report  # noqa: PLC0415
-    from dataflows.detect.run import STOPPED, judge_all  # noqa: PLC0415
+    from dataflows.detect.processes import judge_all  # noqa: PLC0415
+    from dataflows.detect.run import STOPPED  # noqa: PLC0415
 
     began = time.monotonic()
     outcomes: list[Outcome] = []

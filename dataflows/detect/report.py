@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dataflows.detect.judge import Tally
-from dataflows.detect.run import Outcome, Tell
+from dataflows.detect.processes import Tell
+from dataflows.detect.run import Outcome
 
 _LINE_SECONDS = 10.0
 _FRAME_SECONDS = 0.1

@@ -4,32 +4,20 @@ The first line has the names of the columns, of which one of time and one of val
 separator (comma, semicolon, tab) and the form of the timestamps are taken from the first rows.
 """
 
-import codecs
 import csv
 import io
 import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
+from engine.recordings import _series_columns
+from engine.recordings._series_lines import BadSeries, Lines
 from engine.recordings._timestamps import MEND, Form, form_of
 
-TIME_NAMES: Final = ("timestamp", "time", "ts", "date", "datetime")
-MAX_LINE = 1 << 20
-_CHUNK = 1 << 16
+__all__ = ["BadSeries", "Rows", "SeriesReader"]
+
 _MISSING = frozenset({"", "null", "none", "na", "n/a", "-"})
-_MAGICS = {
-    b"\xff\xfe": "UTF-16; save it as UTF-8",
-    b"\xfe\xff": "UTF-16; save it as UTF-8",
-    b"\x1f\x8b": "compressed; unpack it with gzip -d",
-    b"\x28\xb5": "compressed; unpack it with zstd -d",
-    b"PK": "an archive or a workbook; unpack it, or save the sheet as CSV",
-}
-
-
-class BadSeries(Exception):  # noqa: N818  reads as what it says
-    """A file that can't be used, or not further: `path:line: what; mend`."""
 
 
 @dataclass(slots=True)
@@ -52,51 +40,13 @@ class Rows:
         return len(self.times)
 
 
-@dataclass(slots=True)
-class _Lines:
-    """Lines of a stream; `waiting` when the next one has to be read from it."""
-
-    stream: io.BufferedIOBase
-    name: str
-    heard: Callable[[int], None]
-    waiting: bool = False
-
-    def __iter__(self) -> Iterator[str]:
-        decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
-        rest, number = "", 0
-        while chunk := self.stream.read1(_CHUNK):
-            self.heard(len(chunk))
-            if not number:
-                self._refuse_other_formats(chunk)
-            *lines, rest = (rest + decoder.decode(chunk)).split("\n")
-            number += len(lines)
-            if len(rest) > MAX_LINE:
-                raise BadSeries(
-                    f"{self.name}:{number + 1}: a line of over {MAX_LINE} characters; "
-                    "write a row a line"
-                )
-            if lines:
-                yield from lines[:-1]
-                self.waiting = True
-                yield lines[-1]
-                self.waiting = False
-        if rest:
-            self.waiting = True
-            yield rest
-
-    def _refuse_other_formats(self, chunk: bytes) -> None:
-        for magic, what in _MAGICS.items():
-            if chunk.startswith(magic):
-                raise BadSeries(f"{self.name}: this is {what}")
-
-
 class SeriesReader:
     """Reads the header at once, the rows as they are asked for, in constant memory.
 
     Args:
         stream: the open file or pipe.
         name: what messages call it.
-        time_column: its name; None for one of `TIME_NAMES`.
+        time_column: its name; None for one of the usual.
         value_column: its name.
         heard: told the number of bytes of each piece that was read.
 
@@ -118,16 +68,17 @@ class SeriesReader:
         self.name = name
         self.form: Form | None = None
         self._first = ""
-        self._lines = _Lines(stream, name, heard)
+        self._lines = Lines(stream, name, heard)
         self._source = iter(self._lines)
         self._blank, head = self._first_line()
-        separator = _separator(head)
+        separator = _series_columns.separator(head)
         self._records = csv.reader(
             self._chain(head), delimiter=separator, skipinitialspace=separator != "\t"
         )
         columns = [column.strip() for column in self._header()]
-        self._time = self._find(columns, (time_column,) if time_column else TIME_NAMES, "time")
-        self._value = self._find(columns, (value_column,), "value")
+        times = (time_column,) if time_column else _series_columns.TIME_NAMES
+        self._time = _series_columns.find(columns, times, "time", self._place())
+        self._value = _series_columns.find(columns, (value_column,), "value", self._place())
 
     def _first_line(self) -> tuple[int, str]:
         for number, line in enumerate(self._source):
@@ -147,31 +98,6 @@ class SeriesReader:
 
     def _place(self) -> str:
         return f"{self.name}:{self._blank + self._records.line_num}"
-
-    def _find(self, columns: list[str], wanted: tuple[str, ...], what: str) -> int:
-        """The place of the one column that has a wanted name; an earlier name goes before."""
-        lowered = [column.lower() for column in columns]
-        exact = wanted[:1] if wanted[0].lower() in lowered else wanted
-        places = [i for i, name in enumerate(lowered) if name in {w.lower() for w in exact}]
-        if len(places) == 1:
-            return places[0]
-        shown = ", ".join(columns)
-        if len(shown) > 200:
-            shown = f"{shown[:200]}..."
-        if _looks_like_data(columns):
-            problem = f"no names of columns ({shown}); write a first line: timestamp,value"
-        elif places:
-            found = ", ".join(columns[i] for i in places)
-            problem = (
-                f"more than one column of {what} ({found}); "
-                f"rename all but one, or choose with --{what}-column"
-            )
-        else:
-            problem = (
-                f"no column {' or '.join(wanted)} among {shown}; "
-                f"rename one, or name it with --{what}-column"
-            )
-        raise BadSeries(f"{self._place()}: {problem}")
 
     def batches(self) -> Iterator[Rows]:
         """The rows; as many at a time as can be had without waiting.
@@ -228,20 +154,6 @@ class SeriesReader:
             f"{shown} is no timestamp like that of the first row "
             f"({self._first}, {self.form.name}); write all of them alike"
         )
-
-
-def _separator(head: str) -> str:
-    """The one that stands most often in the header, outside quotes."""
-    bare = re.sub(r'"[^"]*"', "", head)
-    return max(",;\t", key=bare.count)
-
-
-def _looks_like_data(columns: list[str]) -> bool:
-    try:
-        form_of(columns[0])
-    except ValueError:
-        return False
-    return True
 
 
 def _no_csv(error: csv.Error) -> str:

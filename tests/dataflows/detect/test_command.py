@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dataflows.cli import main
-from dataflows.detect import run as running
+from dataflows.detect import processes
 from dataflows.detect.judge import HEADER
 from dataflows.detect.paths import Job
 from dataflows.detect.run import Outcome
@@ -233,7 +233,7 @@ def test_a_process_that_is_killed_is_told_of(folder: Path, monkeypatch: pytest.M
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError(job)
 
-    monkeypatch.setattr(running, "one", killed)
+    monkeypatch.setattr(processes, "one", killed)
     ran = run("--input", "in")
     assert ran.exit_code == 1
     assert ran.stderr.splitlines()[-1] == (

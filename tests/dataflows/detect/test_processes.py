@@ -19,12 +19,12 @@ from tests.servers import eventually
 BUSY = """
 import time
 from dataflows.cli import main
-from dataflows.detect import run
+from dataflows.detect import processes
 
 def one(*_):
     time.sleep(600)
 
-run.one = one
+processes.one = one
 main(["detect", "--input", "in", "--jobs", "2"])
 """
 ROOT = Path(__file__).parents[3]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.recordings import series_csv
+from engine.recordings import _series_lines
 from engine.recordings._timestamps import form_of
 from engine.recordings.series_csv import BadSeries, Rows, SeriesReader
 
@@ -42,7 +42,10 @@ def joined(reader: SeriesReader) -> Rows:
     return whole
 
 
+# A piece of a long header that begins as an archive does.
+LONG = "a" * 65_536 + "PK,timestamp,value\n1,1,2.5\n1,2,3\n"
 FORMS = {
+    "a long name": LONG,
     "plain": "timestamp,value\n1,2.5\n2,3\n",
     "no end of the last line": "timestamp,value\n1,2.5\n2,3",
     "CRLF": "timestamp,value\r\n1,2.5\r\n2,3\r\n",
@@ -369,7 +372,7 @@ def test_rows_before_a_bad_one_are_handed_on() -> None:
 
 
 def test_a_line_without_an_end_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(series_csv, "MAX_LINE", 1 << 17)
+    monkeypatch.setattr(_series_lines, "MAX_LINE", 1 << 17)
 
     def endless() -> Iterator[bytes]:
         yield b"timestamp,value\n1,"
