@@ -48,8 +48,9 @@ TOTAL, TAIL_FROM, TAIL_RARITY, TAIL_SHAPE = 29, 30, 31, 32
 NOVEL_RATE, NOVEL_LAST = 33, 34
 # Days seen; bin + 1 of the running episode's peak; calm readings since; feedback on the alarms.
 SEEN, PEAK, QUIET, TRIM = 35, 36, 37, 38
-# Is an alert active; calm readings in it; the highest it came to; readings in it.
-ACTIVE, CALM, TOP, ACTIVE_FOR = 39, 40, 41, 42
+# Is an alert active; calm readings in it; the highest it came to.
+ACTIVE, CALM, TOP = 39, 40, 41
+STUCK = 42  # strange readings in a row
 PACE, LOG_PACE = 43, 44  # min(1, spacing / 5 minutes), its ln
 ALERT_Z, ALERT_BIN = (
     45,
@@ -99,7 +100,10 @@ NUDGE, COUNTED = (
     0.4,
     0.9,
 )  # feedback of an alarm; the share of alarms that are false in the long run
-ABSORB, ABSORB_DAYS = 60.0, 1.0  # readings and days of alert after which a level is the new one
+# After so many readings or days in a row, all so rare (a minute) or rarer, a level is the new one.
+ABSORB, ABSORB_DAYS, ABSORB_RARITY = 300.0, 3.0, 6.0
+TAIL_MEMORY, PEAK_MEMORY = 40_000.0, 180.0  # readings, and days, after which what was counted fades
+AHEAD = 2  # rows of a bank that are read ahead
 MISSING_RUN = 3.0  # readings in a row that make an episode of missing ones
 
 _njit = njit(cache=True, nogil=True, error_model="numpy")
@@ -337,10 +341,17 @@ def tail_rarity(s: Floats, u: float) -> float:
 
 @_njit
 def tail_learn(s: Floats, u: float, k: float) -> None:
-    """Count a deviation; the fit follows every 64 readings, oftener while there are few."""
+    """Count a deviation; the fit follows every 64 readings, oftener while there are few.
+
+    Beyond its memory the older half fades, so that drift is followed.
+    """
     s[TAIL + min(max(int((u - TAIL_LOW) / TAIL_STEP), 0), TAIL_BINS - 1)] += 1.0
     s[TOTAL] += 1.0
     if k < 128.0 or (int(k) & (15 if k < 4096.0 else 63)) == 0:
+        if s[TOTAL] > TAIL_MEMORY:
+            for j in range(TAIL_BINS):
+                s[TAIL + j] *= 0.5
+            s[TOTAL] *= 0.5
         tail_fit(s)
 
 
@@ -449,6 +460,10 @@ def episode_rate(s: Floats, rare: float, per: float, dt: float) -> float:
 @_njit
 def episode_learn(s: Floats, rare: float) -> None:
     """Keep the histogram of the episodes' peaks; a running one moves up, and ends after 5 quiet readings."""
+    if s[SEEN] > PEAK_MEMORY:
+        for j in range(PEAK_BINS):
+            s[PEAKS + j] *= 0.5
+        s[SEEN] *= 0.5
     if rare >= PEAK_LOW:
         b = min(int((rare - PEAK_LOW) / PEAK_STEP), PEAK_BINS - 1)
         before = int(s[PEAK]) - 1
@@ -457,7 +472,7 @@ def episode_learn(s: Floats, rare: float) -> None:
             s[PEAKS + b] += 1.0
             s[PEAK] = b + 1
         elif b > before:
-            s[PEAKS + before] -= 1.0
+            s[PEAKS + before] = max(s[PEAKS + before] - 1.0, 0.0)
             s[PEAKS + b] += 1.0
             s[PEAK] = b + 1
     elif s[PEAK] > 0.0:
@@ -484,7 +499,6 @@ def alert(s: Floats, lift: float, ask: float, days: float, dt: float, k: float) 
     """
     excess = lift - s[TRIM]
     if s[ACTIVE] > 0.0:
-        s[ACTIVE_FOR] += 1.0
         if lift > s[TOP]:
             s[TOP] = lift
         if excess < -1.0:
@@ -503,21 +517,29 @@ def alert(s: Floats, lift: float, ask: float, days: float, dt: float, k: float) 
         if excess >= 0.0 and k > WARM:
             s[ACTIVE] = 1.0
             s[CALM] = 0.0
-            s[ACTIVE_FOR] = 0.0
             s[TOP] = lift
 
 
 @_njit
-def absorb(s: Floats, days: float) -> None:
-    """Take a level that has been alerted on for a day (and 60 readings) as the new one: it was reported."""
-    if s[ACTIVE_FOR] < ABSORB or s[ACTIVE_FOR] * days < ABSORB_DAYS:
+def absorb(s: Floats, per: float, dt: float) -> None:
+    """Take a level that has been strange for so long as the new one: it was reported.
+
+    Args:
+        s: the row.
+        per: rarity a minute of the reading.
+        dt: seconds from reading to reading.
+    """
+    if per < ABSORB_RARITY:
+        s[STUCK] = 0.0
+        return
+    s[STUCK] += 1.0
+    if s[STUCK] <= min(ABSORB, ABSORB_DAYS * DAY / dt):
         return
     # The short mean: the other levels are winsorised, and may still be on their way.
     level = s[LEVELS + 3]
     s[SEASON_LEVEL] += level - s[LEVELS + 2]
     s[LEVELS + 1] = s[LEVELS + 2] = s[LEVELS + 4] = s[CENTRE] = level
-    s[ACTIVE] = 0.0
-    s[ACTIVE_FOR] = 0.0
+    s[STUCK] = 0.0
 
 
 @_njit
@@ -637,7 +659,6 @@ def missing(s: Floats, ask: float, out: Floats) -> None:
         if rate < ask and s[ACTIVE] == 0.0:
             s[ACTIVE] = 1.0
             s[CALM] = 0.0
-            s[ACTIVE_FOR] = 0.0
             s[TOP] = 3.0
     out[5] = s[ACTIVE]
 
@@ -692,7 +713,8 @@ def step(
     score = per if per < KNEE else KNEE + ABOVE * (per - KNEE)
     if new > NOVEL and gate > 0.0 and k >= WARM:
         score += NOVEL_WEIGHT * math.log(new / NOVEL) * min(1.0, gate)
-    score = max(score, HOLD * s[HELD])
+    if s[HELD] > 0.0:
+        score = max(score, HOLD * s[HELD])
     s[HELD] = score
     s[SEEN] += days
     if rare >= PEAK_LOW:
@@ -705,8 +727,7 @@ def step(
         probability = math.exp(-max(rare, 0.0))
     alert(s, lift, ask, days, dt, k)
     episode_learn(s, rare)
-    if s[ACTIVE] > 0.0:
-        absorb(s, dt / DAY)
+    absorb(s, per, dt)
     out[0] = squeezed(score)
     out[1] = probability
     low += shift
@@ -730,12 +751,29 @@ def step(
 
 
 @_njit
+def touch(s: Floats, at: float) -> float:
+    """Read what a step will need of a row: it is under way while the rows before are worked on."""
+    i1, i2, _ = season_place(at)
+    read: float = (
+        (s[0] + s[8] + s[16] + s[24] + s[32] + s[40] + s[i1] + s[i2])
+        + (s[VIEWS] + s[VIEWS + 8] + s[VIEWS + 16] + s[VIEWS + 24] + s[VIEWS + 32] + s[VIEWS + 40])
+        + (s[TAIL] + s[TAIL + 8] + s[TAIL + 16] + s[TABLE] + s[TABLE + 8] + s[TABLE + 16])
+    )
+    return read
+
+
+@_njit
 def bank(
     rows: Floats, at: float, values: Floats, every: float, false_alarms: float, out: Floats
-) -> None:
-    """One reading of each series: `step`, row by row."""
-    for i in range(len(rows)):
+) -> float:
+    """One reading of each series: `step`, row by row. The number that is returned means nothing."""
+    n = len(rows)
+    read = 0.0
+    place = at if abs(at) < 1e15 else 0.0
+    for i in range(n):
+        read += touch(rows[min(i + AHEAD, n - 1)], place)
         step(rows[i], at, values[i], every, false_alarms, out[i])
+    return read
 
 
 @_njit
