@@ -7,6 +7,8 @@ import numpy as np
 
 from detectors import Bank, Verdict
 
+DEFAULT = "default"
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -23,7 +25,7 @@ class Choice:
 
     false_alarms: float
     every: float | None = None
-    detector: str = "default"
+    detector: str = DEFAULT
     parameters: dict[str, Any] = field(default_factory=dict)
     time_column: str | None = None
     value_column: str = "value"
@@ -41,10 +43,30 @@ class Observer(Protocol):
         """
         ...
 
+    @property
+    def trouble(self) -> str:
+        """What it could not do, for people; empty in ordinary times."""
+        ...
+
+
+def problem(choice: Choice) -> str | None:
+    """Why there is no such detector, with the mend; None where there is one."""
+    if choice.detector == DEFAULT:
+        if choice.parameters:
+            return "the default detector has no parameters; name one with --detector"
+        return None
+    from detectors.named import check  # noqa: PLC0415  all of river is slow to import
+
+    return check(choice.detector, choice.parameters)
+
 
 def make(choice: Choice) -> Observer:
     """A detector that has seen nothing."""
-    return _Default(choice)
+    if choice.detector == DEFAULT:
+        return _Default(choice)
+    from dataflows.detect.named import Named  # noqa: PLC0415
+
+    return Named(choice)
 
 
 def warm_up(choice: Choice) -> None:
@@ -56,6 +78,8 @@ def warm_up(choice: Choice) -> None:
 
 class _Default:
     """The default detector: a bank of one row."""
+
+    trouble = ""
 
     def __init__(self, choice: Choice) -> None:
         self._bank = Bank(choice.every or 60.0, choice.false_alarms)

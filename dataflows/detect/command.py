@@ -1,6 +1,7 @@
 """The command `burnline detect` and its options."""
 
 import os
+import re
 import sys
 import time
 from importlib.util import find_spec
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+import yaml
 
 from dataflows.options import Duration
 from slo.rates import parse_rate
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from dataflows.detect.choice import Choice
     from dataflows.detect.paths import Job
     from dataflows.detect.run import Outcome
+
+# YAML 1.1 takes 1e-3 for text.
+_EXPONENT = re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+")
 
 
 class Rate(click.ParamType[float]):
@@ -33,6 +38,26 @@ class Rate(click.ParamType[float]):
             return parse_rate(str(value))
         except ValueError as error:
             raise self.fail(str(error), param, ctx) from error
+
+
+class Parameter(click.ParamType[tuple[str, object]]):
+    """NAME=VALUE, the value as YAML has it."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, object]:
+        """The name, and the value."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not equals or not name.strip():
+            self.fail(f"{value!r} sets nothing; write a name and a value: n_trees=10", param, ctx)
+        try:
+            return name.strip(), float(text) if _EXPONENT.fullmatch(text) else yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise self.fail(f"{text!r} is no value; write it as in YAML", param, ctx) from error
 
 
 @click.command()
@@ -71,6 +96,22 @@ class Rate(click.ParamType[float]):
 @click.option("--time-column", help="Its name; timestamp, time, ts, date or datetime by default.")
 @click.option("--value-column", default="value", show_default=True, help="Its name.")
 @click.option(
+    "--detector",
+    default="default",
+    show_default=True,
+    metavar="NAME",
+    help="A river detector or pipeline instead: 'river.preprocessing.MinMaxScaler | "
+    "river.anomaly.HalfSpaceTrees'.",
+)
+@click.option(
+    "--parameter",
+    "parameters",
+    type=Parameter(),
+    multiple=True,
+    help="Of the detector, such as n_trees=10; may be repeated. In a pipeline the step stands before: "
+    "river.anomaly.HalfSpaceTrees.n_trees=10.",
+)
+@click.option(
     "--jobs", type=click.IntRange(min=1), help="Processes for a directory; one a core by default."
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but what is wrong.")
@@ -82,6 +123,8 @@ def detect(
     every: float | None,
     time_column: str | None,
     value_column: str,
+    detector: str,
+    parameters: tuple[tuple[str, object], ...],
     jobs: int | None,
     *,
     quiet: bool,
@@ -98,17 +141,34 @@ def detect(
       burnline detect --input series/ --output scored/ --false-alarms "1 per 30d"
     """  # noqa: D301  click's own mark for lines that are not to be wrapped
     from dataflows.detect import paths  # noqa: PLC0415  commands import what they use
-    from dataflows.detect.choice import Choice  # noqa: PLC0415
+    from dataflows.detect.choice import Choice, problem  # noqa: PLC0415
 
     if picture and find_spec("matplotlib") is None:
         _fail("pictures need matplotlib; install it with: pip install 'burnline[plot]'")
-    choice = Choice(false_alarms, every, time_column=time_column, value_column=value_column)
+    choice = Choice(
+        false_alarms, every, detector, _nested(detector, parameters), time_column, value_column
+    )
+    if wrong := problem(choice):
+        raise click.BadParameter(wrong, param_hint="'--detector'")
     try:
         found = paths.jobs(source, target, picture)
     except paths.BadPath as error:
         _fail(str(error))
     processes = jobs or len(os.sched_getaffinity(0))
     sys.exit(_run(found, choice, source if source.is_dir() else None, processes, quiet=quiet))
+
+
+def _nested(detector: str, parameters: tuple[tuple[str, object], ...]) -> dict[str, object]:
+    """Parameters by name; those of a pipeline's step under the step's name."""
+    if "|" not in detector:
+        return dict(parameters)
+    steps: dict[str, object] = {}
+    for name, value in parameters:
+        step, _, parameter = name.rpartition(".")
+        of_step = steps.setdefault(step or parameter, {})
+        if step and isinstance(of_step, dict):
+            of_step[parameter] = value
+    return steps
 
 
 def _run(

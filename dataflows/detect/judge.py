@@ -27,6 +27,7 @@ class Tally:
         learning: rows during which there was too little of the series to judge it by.
         alerts: episodes.
         first_alert: the timestamp of the first one's beginning, as it came.
+        trouble: what the detector could not do, for people; empty in ordinary times.
     """
 
     rows: int = 0
@@ -37,6 +38,7 @@ class Tally:
     learning: int = 0
     alerts: int = 0
     first_alert: str | None = None
+    trouble: str = ""
 
 
 class Course:
@@ -107,6 +109,7 @@ class Judge:
             if course is not None:
                 course.add(at, value, verdict)
         tally.rows += len(rows)
+        tally.trouble = self._detector.trouble
         tally.missing += sum(map(math.isnan, rows.values))
         tally.infinite += sum(map(math.isinf, rows.values))
         return "".join(lines)

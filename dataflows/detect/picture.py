@@ -104,9 +104,8 @@ def _alerts(shown: Axes, strange: Axes, days: Floats, alert: Floats) -> None:
     if len(edges):
         begins = days[edges[:, 0]]
         across = shown.get_xaxis_transform()
-        shown.plot(
-            begins, np.full(len(begins), 0.985), "v", color=_ALERT, transform=across, label="alert"
-        )
+        tops = np.full(len(begins), 0.985)
+        shown.plot(begins, tops, "v", color=_ALERT, transform=across, clip_on=False, label="alert")
 
 
 def _learning(shown: Axes, strange: Axes, days: Floats, learning: Floats) -> None:

@@ -113,6 +113,8 @@ def notes(tally: Tally) -> Iterator[str]:
         yield "no rows below the header"
     elif tally.learning == tally.rows:
         yield "too short to be judged: the detector was still learning at its end"
+    if tally.trouble:
+        yield tally.trouble
     if tally.missing:
         yield f"{_count(tally.missing, 'row')} without a value, taken as missing readings"
     if tally.infinite:

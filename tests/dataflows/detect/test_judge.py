@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from dataflows.detect.choice import Choice, make
 from dataflows.detect.judge import HEADER, Course, Judge
+from dataflows.detect.report import notes
 from detectors import Verdict
 from engine.recordings.series_csv import Rows
 
 
 class Told:
     """A detector that says what it is told, and remembers what it was asked."""
+
+    trouble = ""
 
     def __init__(self, *verdicts: Verdict) -> None:
         self.verdicts = list(verdicts)
@@ -56,6 +59,14 @@ def test_an_alert_is_an_episode_also_over_batches() -> None:
     for number in range(5):
         judge.judge(rows((f"t{number}", "1", float(number))))
     assert (judge.tally.alerts, judge.tally.first_alert) == (2, "t0")
+
+
+def test_what_a_detector_cannot_do_is_told() -> None:
+    told = Told(QUIET)
+    told.trouble = "the detector failed at 3 of them: ZeroDivisionError"
+    judge = Judge(told)
+    judge.judge(rows(("a", "1", 10.0)))
+    assert told.trouble in list(notes(judge.tally))
 
 
 def test_time_stands_still_for_rows_that_are_not_newer() -> None:

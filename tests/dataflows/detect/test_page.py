@@ -17,7 +17,7 @@ def test_the_page(tmp_path: Path) -> None:
     (tmp_path / "series").mkdir()
     (tmp_path / "series" / "cpu.csv").write_text((tmp_path / "cpu.csv").read_text())
     blocks = [text for language, text in fences if not language]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         if block.startswith("$ "):
             command, shown = block.removeprefix("$ ").split("\n", 1)
