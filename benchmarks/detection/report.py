@@ -1,0 +1,89 @@
+"""The figures as tables for a terminal, which are Markdown too."""
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.detection.calibration import Calibration
+from benchmarks.detection.incidents import Outcome
+from benchmarks.detection.judges import Numenta, Operational
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table.
+
+    >>> print(table(["a", "b"], [["x", "1"]]))
+    | a | b |
+    |---|---|
+    | x | 1 |
+    """
+    lines = [head, *rows]
+    shown = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([shown[0], "|" + "---|" * len(head), *shown[1:]])
+
+
+def _both(outcome: Outcome) -> str:
+    return f"{outcome.recall:.2f} / {outcome.precision:.2f}"
+
+
+def operational(found: Mapping[str, Operational]) -> str:
+    """Recall and precision by detector."""
+    groups = sorted({group for one in found.values() for group in one.groups})
+    alone = [f"{group} alone" for group in groups]
+    head = ["detector", "recall / precision", "tolerant", *alone, "VUS-PR", "AUC-PR", "outside"]
+    return table(
+        head,
+        [
+            [
+                name,
+                _both(one.overall),
+                _both(one.tolerant),
+                *(_both(one.groups[group]) for group in groups),
+                f"{one.vus_pr:.3f}",
+                f"{one.auc_pr:.3f}",
+                f"{one.overall.outside:,}",
+            ]
+            for name, one in found.items()
+        ],
+    )
+
+
+def numenta(
+    found: Mapping[str, Numenta], own: Mapping[str, Mapping[str, float]], profiles: Sequence[str]
+) -> str:
+    """NAB's scores by detector; `own` are those of NAB's scorer, none where it did not run."""
+    head = [
+        "detector",
+        "every reading",
+        "split halves",
+        "one per 150",
+        "split halves",
+        "NAB itself",
+    ]
+    rows = []
+    for name, one in found.items():
+        itself = own.get(name)
+        rows.append(
+            [
+                name,
+                " / ".join(f"{score:.1f}" for score in one.every),
+                f"{one.halves_every:.1f}",
+                " / ".join(f"{score:.1f}" for score in one.muted),
+                f"{one.halves:.1f}",
+                " / ".join(f"{itself[p]:.1f}" for p in profiles) if itself else "not run",
+            ]
+        )
+    return table(head, rows)
+
+
+def calibration(found: Mapping[str, Mapping[str, Calibration]]) -> str:
+    """Rates of false alarms over what was asked, by series and budget."""
+    budgets = list(next(iter(found.values())))
+    return table(
+        ["series", *(f"asked {budget}" for budget in budgets)],
+        [
+            [
+                name,
+                *(f"{one.ratio:.2f} x ({one.false} in {one.days:,.0f} d)" for one in row.values()),
+            ]
+            for name, row in found.items()
+        ],
+    )
