@@ -197,3 +197,51 @@ def at(
         return found
     days = sum(one.days for one in series)
     return Outcome(threshold, 0, sum(len(one.windows) for one in series), 0, 0, days, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Means over random halves: the threshold is chosen on one half of the series, for the other.
+
+    Attributes:
+        recall: of incidents on the other half.
+        precision: of alarms there.
+        rate: false alarms a series and day there.
+    """
+
+    recall: float
+    precision: float
+    rate: float
+
+
+def carried(
+    series: Sequence[Series],
+    scores: Sequence[Floats],
+    *,
+    budget: float = BUDGET,
+    splits: int = 20,
+    seed: int = 0,
+) -> Carried:
+    """How a threshold does on series that it was not chosen on; NaN where there are no two series.
+
+    Args:
+        series: what was judged.
+        scores: of each series.
+        budget: false alarms a series and day, on the half that chooses.
+        splits: how often the series are halved at random.
+        seed: of the halves.
+    """
+    if len(series) < 2:
+        return Carried(np.nan, np.nan, np.nan)
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(splits):
+        order = rng.permutation(len(series))
+        chooses, judged = order[: len(series) // 2], order[len(series) // 2 :]
+        threshold = within(
+            [series[i] for i in chooses], [scores[i] for i in chooses], budget=budget
+        ).threshold
+        one = at([series[i] for i in judged], [scores[i] for i in judged], threshold)
+        found.append((one.recall, one.precision, one.rate))
+    recall, precision, rate = np.nanmean(found, axis=0).tolist()
+    return Carried(recall, precision, rate)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.detection import areas, incidents, nab
-from benchmarks.detection.incidents import Outcome
+from benchmarks.detection.incidents import Carried, Outcome
 from benchmarks.detection.series import Series
 from detectors.verdict import Floats
 
@@ -19,6 +19,7 @@ class Operational:
     Attributes:
         overall: what the threshold comes to.
         tolerant: the same where alarms just behind an incident are neither true nor false.
+        carried: where the threshold is chosen on one half of the series, for the other.
         groups: each folder at a threshold and the budget of its own.
         vus_pr: range-aware area under precision and recall, the mean over series.
         auc_pr: the same by point.
@@ -26,6 +27,7 @@ class Operational:
 
     overall: Outcome
     tolerant: Outcome
+    carried: Carried
     groups: dict[str, Outcome]
     vus_pr: float
     auc_pr: float
@@ -42,6 +44,7 @@ def operational(series: Sequence[Series], scores: Sequence[Floats]) -> Operation
     return Operational(
         overall=incidents.within(series, scores),
         tolerant=incidents.within(series, scores, tolerance=incidents.TOLERANCE),
+        carried=incidents.carried(series, scores),
         groups=groups,
         vus_pr=_mean(
             [

@@ -28,7 +28,8 @@ def operational(found: Mapping[str, Operational]) -> str:
     """Recall and precision by detector."""
     groups = sorted({group for one in found.values() for group in one.groups})
     alone = [f"{group} alone" for group in groups]
-    head = ["detector", "recall / precision", "tolerant", *alone, "VUS-PR", "AUC-PR", "outside"]
+    head = ["detector", "recall / precision", "tolerant", "carried over", *alone]
+    head += ["VUS-PR", "AUC-PR", "outside"]
     return table(
         head,
         [
@@ -36,6 +37,7 @@ def operational(found: Mapping[str, Operational]) -> str:
                 name,
                 _both(one.overall),
                 _both(one.tolerant),
+                f"{one.carried.recall:.2f} / {one.carried.precision:.2f} at {one.carried.rate:.2f}",
                 *(_both(one.groups[group]) for group in groups),
                 f"{one.vus_pr:.3f}",
                 f"{one.auc_pr:.3f}",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.detection.incidents import Outcome, at, outcomes, within
+from benchmarks.detection.incidents import Outcome, at, carried, outcomes, within
 from benchmarks.detection.series import Series, runs
 
 DAY = 86_400.0
@@ -131,3 +131,14 @@ def test_every_threshold_is_as_counted_by_hand(rows, gap, tolerance):
         assert _counts(at(series, scores, outcome.threshold, gap=gap, tolerance=tolerance)) == (
             _counts(outcome)
         )
+
+
+def test_a_threshold_is_carried_over_to_series_that_it_was_not_chosen_on():
+    window, burst = _series([0] * 50 + [1] * 10 + [0] * 40), np.zeros(100)
+    burst[[20, 55]] = 1.0, 2.0
+    same = carried([window] * 6, [burst] * 6, budget=0.5)
+    assert (same.recall, same.precision, same.rate) == (1, 1, 0)
+    # Half of the series have scores a thousand times as high: a threshold fits the one kind only.
+    mixed = carried([window] * 6, [burst, burst * 1000] * 3, budget=0.5)
+    assert mixed.recall < 1
+    assert mixed.rate > 0
