@@ -13,6 +13,7 @@ from benchmarks.detection.candidates import DAY, WEEK
 from benchmarks.detection.series import Series, runs
 from detectors.verdict import Bools, Floats
 
+Alerts = Callable[[Series, float], Bools]
 ASKED = {"1/day": 1 / DAY, "1/week": 1 / WEEK, "1/month": 1 / (30 * DAY)}
 
 
@@ -41,9 +42,7 @@ class Calibration:
         return self.rate / self.asked
 
 
-def calibrate(
-    series: Sequence[Series], alerts: Callable[[Series, float], Bools], false_alarms: float
-) -> Calibration:
+def calibrate(series: Sequence[Series], alerts: Alerts, false_alarms: float) -> Calibration:
     """Count the alarms at a budget.
 
     Args:
@@ -59,14 +58,23 @@ def calibrate(
     return Calibration(false_alarms * DAY, false, seconds / DAY)
 
 
-def made_up(days: float = 60.0, every: float = 60.0, seed: int = 0) -> list[Series]:
-    """Series without an incident, of the kinds that services have.
+def together(found: Sequence[Calibration]) -> Calibration:
+    """That of all series at one budget."""
+    false, days = sum(one.false for one in found), sum(one.days for one in found)
+    return Calibration(found[0].asked, false, days)
+
+
+def made_up(days: float = 60.0, seed: int = 0) -> list[Series]:
+    """Series without an incident, of the kinds that services have: of every minute, and of every hour.
 
     Args:
-        days: the length of each.
-        every: seconds between readings.
+        days: the length of those of a minute; those of an hour are ten times as long.
         seed: of the random values.
     """
+    return [*_kinds("minute", days, 60.0, seed), *_kinds("hour", 10 * days, 3600.0, seed)]
+
+
+def _kinds(prefix: str, days: float, every: float, seed: int) -> list[Series]:
     rng = np.random.default_rng(seed)
     count = int(days * DAY / every)
     at: Any = np.arange(count) * every + 1_700_000_000.0
@@ -83,7 +91,7 @@ def made_up(days: float = 60.0, every: float = 60.0, seed: int = 0) -> list[Seri
         "daily": 100 * day + rng.normal(0, 5, count),
         "daily-counts": rng.poisson(30 * day * week).astype(float),
     }
-    return [Series(f"made-up/{name}", at, values, ()) for name, values in kinds.items()]
+    return [Series(f"made-up/{prefix}-{name}", at, values, ()) for name, values in kinds.items()]
 
 
 def _autoregressive(noise: Floats, weight: float) -> Floats:

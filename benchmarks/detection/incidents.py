@@ -16,6 +16,7 @@ from detectors.verdict import Floats
 BUDGET = 0.2
 GAP = 10
 TOLERANCE = 5
+STAYS_ON = 0.02  # of the ordinary readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Outcome:
         false: alarms that do not.
         days: of all series.
         outside: readings outside incidents at or above the threshold.
+        ordinary: all readings outside incidents.
     """
 
     threshold: float
@@ -39,6 +41,12 @@ class Outcome:
     false: int
     days: float
     outside: int
+    ordinary: int
+
+    @property
+    def stays_on(self) -> bool:
+        """Whether alarms last so long that they overlap incidents by chance: then recall means nothing."""
+        return self.outside > STAYS_ON * self.ordinary
 
     @property
     def recall(self) -> float:
@@ -147,13 +155,32 @@ def outcomes(
         np.concatenate(windows).tolist(), np.concatenate(afters).tolist(), gap, tolerance
     )
     days = sum(one.days for one in series)
+    ordinary = _ordinary(series)
     ranked = everything[order].tolist()
     for rank, (reading, score) in enumerate(zip(order.tolist(), ranked, strict=True), 1):
         alarms.add(reading)
         if rank == len(ranked) or ranked[rank] < score:
             yield Outcome(
-                score, len(alarms.found), known, alarms.true, alarms.false, days, alarms.outside
+                score,
+                len(alarms.found),
+                known,
+                alarms.true,
+                alarms.false,
+                days,
+                alarms.outside,
+                ordinary,
             )
+
+
+def _ordinary(series: Sequence[Series]) -> int:
+    return sum(int(np.count_nonzero(~one.label)) for one in series)
+
+
+def _nothing(series: Sequence[Series], threshold: float) -> Outcome:
+    """What a threshold that no score reaches comes to."""
+    days = sum(one.days for one in series)
+    incidents = sum(len(one.windows) for one in series)
+    return Outcome(threshold, 0, incidents, 0, 0, days, 0, _ordinary(series))
 
 
 def within(
@@ -173,8 +200,7 @@ def within(
         gap: see `outcomes`.
         tolerance: see `outcomes`.
     """
-    days = sum(one.days for one in series)
-    best = Outcome(np.inf, 0, sum(len(one.windows) for one in series), 0, 0, days, 0)
+    best = _nothing(series, np.inf)
     for outcome in outcomes(series, scores, gap=gap, tolerance=tolerance):
         if outcome.rate > budget:
             break
@@ -193,15 +219,12 @@ def at(
     """What one threshold comes to; arguments as of `outcomes`."""
     flags = [(score >= threshold).astype(float) for score in scores]
     found = next(outcomes(series, flags, gap=gap, tolerance=tolerance), None)
-    if found is not None:
-        return found
-    days = sum(one.days for one in series)
-    return Outcome(threshold, 0, sum(len(one.windows) for one in series), 0, 0, days, 0)
+    return found or _nothing(series, threshold)
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """Means over random halves: the threshold is chosen on one half of the series, for the other.
+    """Means over random halves: what is best on one half of the series, on the other.
 
     Attributes:
         recall: of incidents on the other half.
@@ -216,7 +239,7 @@ class Carried:
 
 def carried(
     series: Sequence[Series],
-    scores: Sequence[Floats],
+    configurations: Sequence[Sequence[Floats]],
     *,
     budget: float = BUDGET,
     splits: int = 20,
@@ -226,7 +249,7 @@ def carried(
 
     Args:
         series: what was judged.
-        scores: of each series.
+        configurations: the scores of each series, by each of them; the one of most recall is chosen too.
         budget: false alarms a series and day, on the half that chooses.
         splits: how often the series are halved at random.
         seed: of the halves.
@@ -238,10 +261,14 @@ def carried(
     for _ in range(splits):
         order = rng.permutation(len(series))
         chooses, judged = order[: len(series) // 2], order[len(series) // 2 :]
-        threshold = within(
-            [series[i] for i in chooses], [scores[i] for i in chooses], budget=budget
-        ).threshold
-        one = at([series[i] for i in judged], [scores[i] for i in judged], threshold)
+        half = [series[i] for i in chooses]
+        tried = [
+            (within(half, [scores[i] for i in chooses], budget=budget), scores)
+            for scores in configurations
+        ]
+        best, scores = max(tried, key=lambda one: (one[0].recall, one[0].precision))
+        other = [series[i] for i in judged]
+        one = at(other, [scores[i] for i in judged], best.threshold)
         found.append((one.recall, one.precision, one.rate))
     recall, precision, rate = np.nanmean(found, axis=0).tolist()
     return Carried(recall, precision, rate)

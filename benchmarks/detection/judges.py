@@ -44,7 +44,7 @@ def operational(series: Sequence[Series], scores: Sequence[Floats]) -> Operation
     return Operational(
         overall=incidents.within(series, scores),
         tolerant=incidents.within(series, scores, tolerance=incidents.TOLERANCE),
-        carried=incidents.carried(series, scores),
+        carried=incidents.carried(series, [scores]),
         groups=groups,
         vus_pr=_mean(
             [

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from benchmarks.detection.calibration import Calibration
-from benchmarks.detection.incidents import Outcome
+from benchmarks.detection.incidents import Carried, Outcome
 from benchmarks.detection.judges import Numenta, Operational
 
 
@@ -21,11 +21,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _both(outcome: Outcome) -> str:
-    return f"{outcome.recall:.2f} / {outcome.precision:.2f}"
+    text = f"{outcome.recall:.2f} / {outcome.precision:.2f}"
+    return f"({text})" if outcome.stays_on else text
+
+
+def carried(one: Carried) -> str:
+    """Recall, precision and false alarms a day on series that the threshold was not chosen on."""
+    return f"{one.recall:.2f} / {one.precision:.2f} at {one.rate:.2f}"
 
 
 def operational(found: Mapping[str, Operational]) -> str:
-    """Recall and precision by detector."""
+    """Recall and precision by detector; in brackets where its alarms stay on."""
     groups = sorted({group for one in found.values() for group in one.groups})
     alone = [f"{group} alone" for group in groups]
     head = ["detector", "recall / precision", "tolerant", "carried over", *alone]
@@ -37,11 +43,11 @@ def operational(found: Mapping[str, Operational]) -> str:
                 name,
                 _both(one.overall),
                 _both(one.tolerant),
-                f"{one.carried.recall:.2f} / {one.carried.precision:.2f} at {one.carried.rate:.2f}",
+                carried(one.carried),
                 *(_both(one.groups[group]) for group in groups),
                 f"{one.vus_pr:.3f}",
                 f"{one.auc_pr:.3f}",
-                f"{one.overall.outside:,}",
+                f"{one.overall.outside / one.overall.ordinary:.2%}",
             ]
             for name, one in found.items()
         ],

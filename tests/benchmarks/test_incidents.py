@@ -67,7 +67,7 @@ def test_the_budget_ends_at_the_first_threshold_that_breaks_it():
     score = np.array([4.0, 1, 3, 1, 1, 1, 1, 1, 1, 1])
     assert within([one], [score], budget=1, gap=2).threshold == 4
     assert within([one], [score], budget=2, gap=2).recall == 1
-    assert within([one], [score], budget=0.5, gap=2) == Outcome(np.inf, 0, 1, 0, 0, 1.0, 0)
+    assert within([one], [score], budget=0.5, gap=2) == Outcome(np.inf, 0, 1, 0, 0, 1.0, 0, 9)
 
 
 def test_a_score_of_zero_never_alarms():
@@ -136,9 +136,21 @@ def test_every_threshold_is_as_counted_by_hand(rows, gap, tolerance):
 def test_a_threshold_is_carried_over_to_series_that_it_was_not_chosen_on():
     window, burst = _series([0] * 50 + [1] * 10 + [0] * 40), np.zeros(100)
     burst[[20, 55]] = 1.0, 2.0
-    same = carried([window] * 6, [burst] * 6, budget=0.5)
+    same = carried([window] * 6, [[burst] * 6], budget=0.5)
     assert (same.recall, same.precision, same.rate) == (1, 1, 0)
     # Half of the series have scores a thousand times as high: a threshold fits the one kind only.
-    mixed = carried([window] * 6, [burst, burst * 1000] * 3, budget=0.5)
+    mixed = carried([window] * 6, [[burst, burst * 1000] * 3], budget=0.5)
     assert mixed.recall < 1
     assert mixed.rate > 0
+    # With both to choose from, the one whose scores compare across series is taken.
+    both = carried([window] * 6, [[burst] * 6, [burst, burst * 1000] * 3], budget=0.5)
+    assert both == same
+
+
+def test_alarms_that_stay_on_are_told_from_those_that_find():
+    """Always on, every incident is found by alarms that are all true; only their length gives it away."""
+    one = _series([0] * 500 + [1] * 10 + [0] * 490)
+    always = at([one], [np.ones(1000)], 1.0)
+    assert (always.recall, always.precision, always.rate) == (1, 1, 0)
+    assert always.stays_on
+    assert not at([one], [one.label.astype(float)], 1.0).stays_on
