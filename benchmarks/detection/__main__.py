@@ -49,32 +49,53 @@ def _scored(candidate: Candidate, series: Sequence[Series]) -> list[Floats]:
 def _nab(
     candidates: Sequence[Candidate], series: Sequence[Series], home: Path | None, output: Path
 ) -> None:
-    found, written = {}, {}
+    found: dict[str, judges.Numenta] = {}
     for candidate in candidates:
         scores = nab_scorer.in_unit(_scored(candidate, series))
         found[candidate.name] = judges.numenta(series, scores)
-        written[candidate.name] = candidate.name.replace(":", "-").replace("_", "-")
-        nab_scorer.write(output, written[candidate.name], series, scores)
-        best = nab.sweep(series, scores, mute=nab.MUTE)
-        thinned = nab_scorer.thinned(scores, best)
-        nab_scorer.write(output, f"{written[candidate.name]}-muted", series, thinned)
+        muted = nab_scorer.thinned(scores, nab.sweep(series, scores, mute=nab.MUTE))
+        nab_scorer.write(output, _plain(candidate.name), series, scores)
+        nab_scorer.write(output, _muted(candidate.name), series, muted)
     click.echo(f"  scores in NAB's format: {output}", err=True)
-    own: dict[str, dict[str, float]] = {}
-    if home is not None:
-        names = [name for plain in written.values() for name in (plain, f"{plain}-muted")]
-        scored = nab_scorer.score(home, output, series, names)
-        own = {name: dict(scored[f"{plain}-muted"]) for name, plain in written.items()}
-        for name, plain in written.items():
-            click.echo(f"  NAB's own scorer, every reading: {name} {dict(scored[plain])}", err=True)
-    profiles = [profile.name for profile in nab.PROFILES]
-    click.echo(
-        f"\nNAB, {len(series)} files; {' / '.join(profiles)}. "
-        "The last column is NAB's own scorer on one detection per 150 readings."
-    )
-    click.echo(report.numenta(found, own, profiles))
     (output / "figures.json").write_text(
         json.dumps({name: judges.plain(one) for name, one in found.items()}, indent=1)
     )
+    profiles = [profile.name for profile in nab.PROFILES]
+    click.echo(f"\nNAB, {len(series)} files; {' / '.join(profiles)}.")
+    click.echo(report.numenta(found))
+    if home is not None:
+        _compare(found, home, output, series)
+
+
+def _compare(
+    found: dict[str, judges.Numenta], home: Path, output: Path, series: Sequence[Series]
+) -> None:
+    """Let NAB's own scorer say what the sweep has said."""
+    names = [name for one in found for name in (_plain(one), _muted(one))]
+    own = nab_scorer.score(home, output, series, names)
+    differences = [
+        abs(own[_plain(name)][profile.name] - ours)
+        for name, one in found.items()
+        for profile, ours in zip(nab.PROFILES, one.every, strict=True)
+    ]
+    # What is muted is so by the threshold that is best in the standard profile.
+    standard = nab.STANDARD.name
+    differences += [abs(own[_muted(n)][standard] - one.muted[0]) for n, one in found.items()]
+    click.echo(
+        f"NAB's own scorer, in {home}: {len(differences)} of these scores, "
+        f"all of every reading and the standard ones of one per {nab.MUTE}; "
+        f"the greatest difference is {max(differences):.1e}."
+    )
+    if max(differences) > 1e-6:
+        raise click.ClickException(f"NAB's own scorer says something else: {own}")
+
+
+def _plain(name: str) -> str:
+    return name.replace(":", "-").replace("_", "-")
+
+
+def _muted(name: str) -> str:
+    return f"{_plain(name)}-muted"
 
 
 def _ops(candidates: Sequence[Candidate], series: Sequence[Series]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.detection.calibration import Calibration
 from benchmarks.detection.incidents import Carried, Outcome
 from benchmarks.detection.judges import Numenta, Operational
+from benchmarks.detection.nab import MUTE
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -54,31 +55,19 @@ def operational(found: Mapping[str, Operational]) -> str:
     )
 
 
-def numenta(
-    found: Mapping[str, Numenta], own: Mapping[str, Mapping[str, float]], profiles: Sequence[str]
-) -> str:
-    """NAB's scores by detector; `own` are those of NAB's scorer, none where it did not run."""
-    head = [
-        "detector",
-        "every reading",
-        "split halves",
-        "one per 150",
-        "split halves",
-        "NAB itself",
+def numenta(found: Mapping[str, Numenta]) -> str:
+    """NAB's scores by detector: of every reading, and where a detection mutes those behind it."""
+    head = ["detector", "every reading", "split halves", f"one per {MUTE}", "split halves"]
+    rows = [
+        [
+            name,
+            " / ".join(f"{score:.1f}" for score in one.every),
+            f"{one.halves_every:.1f}",
+            " / ".join(f"{score:.1f}" for score in one.muted),
+            f"{one.halves:.1f}",
+        ]
+        for name, one in found.items()
     ]
-    rows = []
-    for name, one in found.items():
-        itself = own.get(name)
-        rows.append(
-            [
-                name,
-                " / ".join(f"{score:.1f}" for score in one.every),
-                f"{one.halves_every:.1f}",
-                " / ".join(f"{score:.1f}" for score in one.muted),
-                f"{one.halves:.1f}",
-                " / ".join(f"{itself[p]:.1f}" for p in profiles) if itself else "not run",
-            ]
-        )
     return table(head, rows)
 
 

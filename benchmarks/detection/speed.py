@@ -34,7 +34,8 @@ def values(count: int, seed: int = 0) -> Floats:
 
 
 def _features(detector: Any, count: int) -> Callable[[], float]:
-    readings = [{"value": value} for value in values(count).tolist()]
+    # HalfSpaceTrees wants values in [0, 1].
+    readings = [{"value": value / 200} for value in values(count).tolist()]
 
     def run() -> float:
         began = time.perf_counter()

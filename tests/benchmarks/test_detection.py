@@ -202,7 +202,7 @@ def test_the_command_judges_and_writes_scores(data, tmp_path):
     assert ran.exit_code == 0, ran.output
     assert "Operational series: 2, 2 incidents" in ran.output
     assert "| zscore | 1.00 / " in ran.output
-    assert "not run" in ran.output
+    assert "NAB, 2 files; standard / reward_low_FP_rate / reward_low_FN_rate." in ran.output
     with (output / "zscore" / "realTweets" / "zscore_a.csv").open() as file:
         assert len(list(csv.reader(file))) == 301
     assert (output / "zscore-muted" / "realTweets" / "zscore-muted_b.csv").exists()
