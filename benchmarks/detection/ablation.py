@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.detection import incidents, judges, nab
+from benchmarks.detection import halves, incidents, judges, nab
 from benchmarks.detection.baselines import Scorer
 from benchmarks.detection.report import carried, table
 from benchmarks.detection.series import Series
@@ -75,12 +75,12 @@ def ablate(
                 " / ".join(f"{one.recall:.3f}" for one in ops.groups.values()),
                 f"{ops.vus_pr:.3f}",
                 f"{sweeps[-1].score(sweeps[-1].best()):.1f}",
-                f"{nab.split_halves(sweeps[-1:])[0]:.1f}",
+                f"{halves.split_halves(sweeps[-1:])[0]:.1f}",
             ]
         )
     head = ["configuration", "recall / precision", "each group", "VUS-PR", "NAB", "split halves"]
-    mean, deviation = nab.split_halves(sweeps)
-    both = carried(incidents.carried(operational, every))
+    mean, deviation = halves.split_halves(sweeps)
+    both = carried(halves.carried(operational, every))
     return (
         f"{table(head, rows)}\n{len(found)} configurations scored on labelled series, "
         f"at {incidents.BUDGET} false alarms a series-day.\n"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.detection import areas, incidents, nab
-from benchmarks.detection.incidents import Carried, Outcome
+from benchmarks.detection import areas, halves, incidents, nab
+from benchmarks.detection.alarms import Outcome
+from benchmarks.detection.halves import Carried
 from benchmarks.detection.series import Series
 from detectors.verdict import Floats
 
@@ -44,7 +45,7 @@ def operational(series: Sequence[Series], scores: Sequence[Floats]) -> Operation
     return Operational(
         overall=incidents.within(series, scores),
         tolerant=incidents.within(series, scores, tolerance=incidents.TOLERANCE),
-        carried=incidents.carried(series, [scores]),
+        carried=halves.carried(series, [scores]),
         groups=groups,
         vus_pr=_mean(
             [
@@ -91,8 +92,8 @@ def numenta(series: Sequence[Series], scores: Sequence[Floats]) -> Numenta:
     return Numenta(
         every=tuple(one.score(one.best()) for one in every),
         muted=tuple(one.score(one.best()) for one in muted),
-        halves=nab.split_halves(muted[:1])[0],
-        halves_every=nab.split_halves(every[:1])[0],
+        halves=halves.split_halves(muted[:1])[0],
+        halves_every=halves.split_halves(every[:1])[0],
     )
 
 

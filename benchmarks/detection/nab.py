@@ -15,7 +15,6 @@ from benchmarks.detection.series import Series
 from detectors.verdict import Floats
 
 MUTE = 150  # readings: a detection silences those that follow it
-SPLITS = 40
 GRID = 400  # thresholds that are tried where detections mute each other
 
 
@@ -195,24 +194,3 @@ def detections(score: Floats, threshold: float, mute: int, start: int = 0) -> li
         found.append(int(places[0]))
         places = places[np.searchsorted(places, places[0] + mute) :]
     return found
-
-
-def split_halves(
-    sweeps: Sequence[Sweep], splits: int = SPLITS, seed: int = 0
-) -> tuple[float, float]:
-    """Mean and deviation of the score of one half of the files, by what is best on the other.
-
-    Args:
-        sweeps: one for each configuration; configuration and threshold are chosen on the one half.
-        splits: how often the files are halved at random.
-        seed: of the halves.
-    """
-    rng = np.random.default_rng(seed)
-    count = len(sweeps[0].gains)
-    scores = []
-    for _ in range(splits):
-        files = rng.permutation(count)
-        chosen_on, scored_on = files[: count // 2], files[count // 2 :]
-        best = max(sweeps, key=lambda one: one.gains[chosen_on].sum(0).max())
-        scores.append(best.score(best.best(chosen_on), scored_on))
-    return float(np.mean(scores)), float(np.std(scores))

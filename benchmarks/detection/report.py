@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from benchmarks.detection.alarms import Outcome
 from benchmarks.detection.calibration import Calibration
-from benchmarks.detection.incidents import Carried, Outcome
+from benchmarks.detection.halves import Carried
 from benchmarks.detection.judges import Numenta, Operational
 from benchmarks.detection.nab import MUTE
 

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.detection.incidents import Outcome, at, carried, outcomes, within
+from benchmarks.detection.alarms import Outcome
+from benchmarks.detection.halves import carried
+from benchmarks.detection.incidents import at, outcomes, within
 from benchmarks.detection.series import Series, runs
 
 DAY = 86_400.0

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.detection import nab_scorer
+from benchmarks.detection.halves import split_halves
 from benchmarks.detection.nab import (
     PROFILES,
     STANDARD,
     Profile,
     detections,
     probation,
-    split_halves,
     sweep,
 )
 from benchmarks.detection.series import DATA, Series, numenta, operational
