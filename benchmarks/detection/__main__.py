@@ -1,6 +1,5 @@
 """`make bench-detection`: judge detectors on labelled series, and measure their speed."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import detectors
 from benchmarks.detection import ablation, parts, speed
 from benchmarks.detection.baselines import BASELINES
 from benchmarks.detection.candidates import DEFAULT, Candidate, named, scorer
-from benchmarks.detection.series import DATA, Series, numenta, operational
+from benchmarks.detection.series import DATA, ROOT, Series, numenta, operational
 
 PARTS = ("ops", "nab", "calibration", "speed")
 
@@ -22,6 +21,12 @@ def _candidate(
         return [named(name) for name in names]
     except ValueError as problem:
         raise click.BadParameter(str(problem)) from problem
+
+
+def _beside() -> Path | None:
+    """A checkout of NAB beside the project."""
+    checkout = ROOT.parent / "NAB"
+    return checkout if (checkout / "run.py").exists() else None
 
 
 def _ablate(labelled: Sequence[Series], series: Sequence[Series], tries: Sequence[str]) -> None:
@@ -57,9 +62,15 @@ def _ablate(labelled: Sequence[Series], series: Sequence[Series], tries: Sequenc
     "home",
     envvar="NAB",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A checkout of github.com/numenta/NAB, to score with its own scorer; NAB_PYTHON is its Python.",
+    help="A checkout of github.com/numenta/NAB, to score with its own scorer (NAB_PYTHON is its Python).  "
+    "[../NAB where it is there]",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Where scores in NAB's format go.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=ROOT / ".benchmarks" / "nab",
+    help="Where scores in NAB's format go.",
+)
 @click.option("--ablate", is_flag=True, help="Judge the default with each part left out instead.")
 @click.option(
     "--try", "tries", multiple=True, help="With --ablate: another configuration, NAME=VALUE,..."
@@ -69,7 +80,7 @@ def main(
     only: tuple[str, ...],
     data: Path,
     home: Path | None,
-    output: Path | None,
+    output: Path,
     tries: tuple[str, ...],
     *,
     ablate: bool,
@@ -80,15 +91,15 @@ def main(
         click.echo(
             f"no labelled series in {data} (ops/, nab/): what needs them is skipped", err=True
         )
+        if ablate:
+            raise click.ClickException("without them nothing can be ablated")
     if ablate:
         _ablate(labelled, files, tries)
         return
     if "ops" in only and labelled:
         parts.finds_incidents(candidates, labelled)
     if "nab" in only and files:
-        parts.scores_nab(
-            candidates, files, home, output or Path(tempfile.mkdtemp(prefix="burnline-nab-"))
-        )
+        parts.scores_nab(candidates, files, home or _beside(), output)
     if "calibration" in only:
         parts.keeps_budgets(candidates, labelled)
     if "speed" in only:

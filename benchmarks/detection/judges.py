@@ -20,6 +20,7 @@ class Operational:
     Attributes:
         overall: what the threshold comes to.
         tolerant: the same where alarms just behind an incident are neither true nor false.
+        each_run: the same where every run is an alarm of its own, however near the next.
         carried: where the threshold is chosen on one half of the series, for the other.
         groups: each folder at a threshold and the budget of its own.
         vus_pr: range-aware area under precision and recall, the mean over series.
@@ -28,6 +29,7 @@ class Operational:
 
     overall: Outcome
     tolerant: Outcome
+    each_run: Outcome
     carried: Carried
     groups: dict[str, Outcome]
     vus_pr: float
@@ -45,6 +47,7 @@ def operational(series: Sequence[Series], scores: Sequence[Floats]) -> Operation
     return Operational(
         overall=incidents.within(series, scores),
         tolerant=incidents.within(series, scores, tolerance=incidents.TOLERANCE),
+        each_run=incidents.within(series, scores, gap=1),
         carried=halves.carried(series, [scores]),
         groups=groups,
         vus_pr=_mean(

@@ -36,7 +36,7 @@ def operational(found: Mapping[str, Operational]) -> str:
     """Recall and precision by detector; in brackets where its alarms stay on."""
     groups = sorted({group for one in found.values() for group in one.groups})
     alone = [f"{group} alone" for group in groups]
-    head = ["detector", "recall / precision", "tolerant", "carried over", *alone]
+    head = ["detector", "recall / precision", "tolerant", "each run", "carried over", *alone]
     head += ["VUS-PR", "AUC-PR", "outside"]
     return table(
         head,
@@ -45,6 +45,7 @@ def operational(found: Mapping[str, Operational]) -> str:
                 name,
                 _both(one.overall),
                 _both(one.tolerant),
+                _both(one.each_run),
                 carried(one.carried),
                 *(_both(one.groups[group]) for group in groups),
                 f"{one.vus_pr:.3f}",

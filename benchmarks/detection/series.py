@@ -10,7 +10,8 @@ import numpy as np
 
 from detectors.verdict import Bools, Floats
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data"
 Window = tuple[int, int]
 
 

@@ -213,6 +213,9 @@ def test_without_labelled_series_it_says_so(tmp_path):
     ran = _run("--data", tmp_path, "--only", "ops", "--only", "nab")
     assert ran.exit_code == 0
     assert "no labelled series in" in ran.output
+    ran = _run("--data", tmp_path, "--ablate")
+    assert ran.exit_code == 1
+    assert "nothing can be ablated" in ran.output
 
 
 def test_a_detector_that_is_none_is_an_error_of_use():
