@@ -7,7 +7,6 @@ incident is found where a reading in its window is in an alarm.
 
 from dataclasses import dataclass
 
-GAP = 10
 STAYS_ON = 0.02  # of the ordinary readings
 
 
@@ -63,12 +62,12 @@ class Alarms:
     Args:
         window: number of the incident that each reading is in, -1 for none.
         after: readings since the last one in an incident.
-        gap: runs less than so many readings apart are one alarm.
+        gap: of each reading: runs less than so many readings apart are one alarm.
         tolerance: an alarm that begins so few readings after an incident is neither true nor false.
     """
 
     def __init__(
-        self, window: list[int], after: list[int], gap: int = GAP, tolerance: int = 0
+        self, window: list[int], after: list[int], gap: list[int], tolerance: int = 0
     ) -> None:
         self.true = self.false = self.outside = 0
         self.found: set[int] = set()
@@ -86,8 +85,9 @@ class Alarms:
         else:
             self.outside += 1
         self._count(reading, 1)
+        gap = self._gap[reading]
         for step in (-1, 1):
-            for other in range(reading + step, reading + step * self._gap, step):
+            for other in range(reading + step, reading + step * gap, step):
                 if other in self._parent:
                     self._merge(reading, other)
                     break

@@ -4,45 +4,48 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from benchmarks.detection.alarms import GAP, Alarms, Outcome
+from benchmarks.detection.alarms import Alarms, Outcome
 from benchmarks.detection.series import Series
 from detectors.verdict import Floats
 
+Gap = int | Sequence[int]
 BUDGET = 0.2
+GAP = 10  # at 2 every run is an alarm of its own, at 1 every reading
 TOLERANCE = 5
 
 
 def outcomes(
-    series: Sequence[Series], scores: Sequence[Floats], *, gap: int = GAP, tolerance: int = 0
+    series: Sequence[Series], scores: Sequence[Floats], *, gap: Gap = GAP, tolerance: int = 0
 ) -> Iterator[Outcome]:
     """What each threshold comes to, the highest first; a score of 0 or less never alarms.
 
     Args:
         series: what was judged.
         scores: of each series, one a reading; higher is stranger.
-        gap: runs less than so many readings apart are one alarm.
+        gap: runs less than so many readings apart are one alarm; one number, or one for each series.
         tolerance: alarms that begin within so many readings after an incident are neither true nor false.
     """
-    windows, afters, padded, known = [], [], [], 0
-    pad = np.full(gap, -1)  # so that alarms of neighbours never merge
-    for one, score in zip(series, scores, strict=True):
+    gaps = [gap] * len(series) if isinstance(gap, int) else gap
+    windows, afters, reaches, padded, known = [], [], [], [], 0
+    pad = np.full(max(gaps), -1)  # so that alarms of neighbours never merge
+    for one, score, own in zip(series, scores, gaps, strict=True):
         if len(score) != len(one.values) or not np.isfinite(score).all():
             raise ValueError(f"{one.name}: a finite score is needed for each of its readings")
-        window = np.full(len(score), -1)
+        number_of = np.full(len(score), -1)
         for number, (first, last) in enumerate(one.windows, known):
-            window[first : last + 1] = number
+            number_of[first : last + 1] = number
         known += len(one.windows)
         places = np.arange(len(score))
-        latest = np.maximum.accumulate(np.where(window >= 0, places, -(10**9)))
-        windows += [window, pad]
+        latest = np.maximum.accumulate(np.where(number_of >= 0, places, -(10**9)))
+        windows += [number_of, pad]
         afters += [places - latest, pad]
-        padded += [score, np.zeros(gap)]
+        reaches += [np.full(len(score), own), pad]
+        padded += [score, np.zeros(len(pad))]
     everything = np.concatenate(padded)
     order = np.argsort(-everything, kind="stable")
     order = order[: int(np.count_nonzero(everything > 0))]
-    alarms = Alarms(
-        np.concatenate(windows).tolist(), np.concatenate(afters).tolist(), gap, tolerance
-    )
+    window, after, reach = (np.concatenate(one).tolist() for one in (windows, afters, reaches))
+    alarms = Alarms(window, after, reach, tolerance)
     days = sum(one.days for one in series)
     ordinary = _ordinary(series)
     ranked = everything[order].tolist()
@@ -77,7 +80,7 @@ def within(
     scores: Sequence[Floats],
     *,
     budget: float = BUDGET,
-    gap: int = GAP,
+    gap: Gap = GAP,
     tolerance: int = 0,
 ) -> Outcome:
     """That of the lowest threshold which, as all above it, gives no more false alarms than the budget.
@@ -102,7 +105,7 @@ def at(
     scores: Sequence[Floats],
     threshold: float,
     *,
-    gap: int = GAP,
+    gap: Gap = GAP,
     tolerance: int = 0,
 ) -> Outcome:
     """What one threshold comes to; arguments as of `outcomes`."""

@@ -10,7 +10,10 @@ from benchmarks.detection import areas, halves, incidents, nab
 from benchmarks.detection.alarms import Outcome
 from benchmarks.detection.halves import Carried
 from benchmarks.detection.series import Series
-from detectors.verdict import Floats
+from detectors.verdict import Bools, Floats
+
+HOUR = 3600.0
+BUFFERS = (20, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +24,24 @@ class Operational:
         overall: what the threshold comes to.
         tolerant: the same where alarms just behind an incident are neither true nor false.
         each_run: the same where every run is an alarm of its own, however near the next.
+        by_hour: the same where runs less than an hour apart are one alarm.
         carried: where the threshold is chosen on one half of the series, for the other.
         groups: each folder at a threshold and the budget of its own.
+        left_out: each folder at the threshold that the others give.
         vus_pr: range-aware area under precision and recall, the mean over series.
+        vus_pr_at: the same with the longest buffer of so many readings for all series.
         auc_pr: the same by point.
     """
 
     overall: Outcome
     tolerant: Outcome
     each_run: Outcome
+    by_hour: Outcome
     carried: Carried
     groups: dict[str, Outcome]
+    left_out: dict[str, Outcome]
     vus_pr: float
+    vus_pr_at: dict[int, float]
     auc_pr: float
 
 
@@ -43,26 +52,27 @@ def operational(series: Sequence[Series], scores: Sequence[Floats]) -> Operation
     for group in sorted({one.group for one in series}):
         mine = [(one, score) for one, score in pairs if one.group == group]
         groups[group] = incidents.within([one for one, _ in mine], [score for _, score in mine])
-    labels = [one.label for one in series]
+    labelled = [(one.label, score) for one, score in pairs]
+    periods = [areas.period(one.values) for one in series]
     return Operational(
         overall=incidents.within(series, scores),
         tolerant=incidents.within(series, scores, tolerance=incidents.TOLERANCE),
-        each_run=incidents.within(series, scores, gap=1),
+        each_run=incidents.within(series, scores, gap=2),
+        by_hour=incidents.within(
+            series, scores, gap=[max(2, round(HOUR / one.every)) for one in series]
+        ),
         carried=halves.carried(series, [scores]),
         groups=groups,
-        vus_pr=_mean(
-            [
-                areas.volume(label, score, areas.period(one.values))
-                for label, (one, score) in zip(labels, pairs, strict=True)
-            ]
-        ),
-        auc_pr=_mean(
-            [
-                areas.point_precision(label, score)
-                for label, score in zip(labels, scores, strict=True)
-            ]
-        ),
+        left_out=halves.left_out(series, scores),
+        vus_pr=_volume(labelled, periods),
+        vus_pr_at={buffer: _volume(labelled, [buffer] * len(series)) for buffer in BUFFERS},
+        auc_pr=_mean([areas.point_precision(label, score) for label, score in labelled]),
     )
+
+
+def _volume(labelled: list[tuple[Bools, Floats]], buffers: list[int]) -> float:
+    pairs = zip(labelled, buffers, strict=True)
+    return _mean([areas.volume(label, score, buffer) for (label, score), buffer in pairs])
 
 
 def _mean(values: list[float]) -> float:

@@ -96,6 +96,10 @@ def finds_incidents(candidates: Sequence[Candidate], series: Sequence[Series]) -
         f"In brackets where alarms stay on: more than {STAYS_ON:.0%} of all ordinary readings are in one."
     )
     click.echo(report.operational(found))
+    click.echo(
+        "\nBy other definitions of an alarm, at the threshold of other series, with other buffers:"
+    )
+    click.echo(report.other_definitions(found))
 
 
 def keeps_budgets(candidates: Sequence[Candidate], labelled: Sequence[Series]) -> None:

@@ -35,26 +35,41 @@ def carried(one: Carried) -> str:
 def operational(found: Mapping[str, Operational]) -> str:
     """Recall and precision by detector; in brackets where its alarms stay on."""
     groups = sorted({group for one in found.values() for group in one.groups})
-    alone = [f"{group} alone" for group in groups]
-    head = ["detector", "recall / precision", "tolerant", "each run", "carried over", *alone]
+    head = ["detector", "recall / precision", "carried over", *(f"{g} alone" for g in groups)]
     head += ["VUS-PR", "AUC-PR", "outside"]
-    return table(
-        head,
+    rows = [
         [
-            [
-                name,
-                _both(one.overall),
-                _both(one.tolerant),
-                _both(one.each_run),
-                carried(one.carried),
-                *(_both(one.groups[group]) for group in groups),
-                f"{one.vus_pr:.3f}",
-                f"{one.auc_pr:.3f}",
-                f"{one.overall.outside / one.overall.ordinary:.2%}",
-            ]
-            for name, one in found.items()
-        ],
-    )
+            name,
+            _both(one.overall),
+            carried(one.carried),
+            *(_both(one.groups[group]) for group in groups),
+            f"{one.vus_pr:.3f}",
+            f"{one.auc_pr:.3f}",
+            f"{one.overall.outside / one.overall.ordinary:.2%}",
+        ]
+        for name, one in found.items()
+    ]
+    return table(head, rows)
+
+
+def other_definitions(found: Mapping[str, Operational]) -> str:
+    """The same by other definitions of an alarm, at the others' threshold, and with other buffers."""
+    groups = sorted({group for one in found.values() for group in one.left_out})
+    buffers = sorted({buffer for one in found.values() for buffer in one.vus_pr_at})
+    head = ["detector", "tolerant", "each run", "by the hour", *(f"{g} left out" for g in groups)]
+    head += [f"VUS-PR, {buffer}" for buffer in buffers]
+    rows = [
+        [
+            name,
+            _both(one.tolerant),
+            _both(one.each_run),
+            _both(one.by_hour),
+            *(f"{_both(one.left_out[g])} at {one.left_out[g].rate:.2f}" for g in groups),
+            *(f"{one.vus_pr_at[buffer]:.3f}" for buffer in buffers),
+        ]
+        for name, one in found.items()
+    ]
+    return table(head, rows)
 
 
 def numenta(found: Mapping[str, Numenta]) -> str:

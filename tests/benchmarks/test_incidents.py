@@ -1,12 +1,14 @@
 """Alarms, incidents and the budget: by hand, and against counting them anew at every threshold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.detection.alarms import Outcome
-from benchmarks.detection.halves import carried
+from benchmarks.detection.halves import carried, left_out
 from benchmarks.detection.incidents import at, outcomes, within
 from benchmarks.detection.series import Series, runs
 
@@ -156,3 +158,26 @@ def test_alarms_that_stay_on_are_told_from_those_that_find():
     assert (always.recall, always.precision, always.rate) == (1, 1, 0)
     assert always.stays_on
     assert not at([one], [one.label.astype(float)], 1.0).stays_on
+
+
+def test_a_gap_can_be_each_series_own():
+    series = [_series([0] * 40), _series([0] * 40)]
+    score = np.zeros(40)
+    score[[5, 14]] = 1.0
+    assert at(series, [score, score], 1.0, gap=[10, 9]).false == 1 + 2
+
+
+def test_a_group_is_judged_by_the_threshold_of_the_others():
+    label = [0] * 50 + [1] * 10 + [0] * 40
+    strange = np.zeros(100)
+    strange[[20, 55]] = 1.0, 2.0
+    series = [_series(label), replace(_series(label), name="other/one")]
+    found = left_out(series, [strange, strange * 10])
+    assert (found["made"].recall, found["made"].false) == (0, 0)  # nothing of it reaches 20
+    assert (found["other"].recall, found["other"].false) == (1, 1)  # its 10 is above 2 as well
+    assert left_out(series[:1], [strange]) == {}
+
+
+def test_neighbours_are_one_alarm_from_a_gap_of_two_on():
+    one, score = _series([0] * 6), np.array([0, 1.0, 1, 0, 1, 0])
+    assert [at([one], [score], 1.0, gap=gap).false for gap in (1, 2, 3)] == [3, 2, 1]
