@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
-from detectors import Bank, Verdict
+from detectors import Detector, Verdict
 
 DEFAULT = "default"
 
@@ -77,13 +75,9 @@ def warm_up(choice: Choice) -> None:
 
 
 class _Default:
-    """The default detector: a bank of one row."""
+    """The default detector."""
 
     trouble = ""
 
     def __init__(self, choice: Choice) -> None:
-        self._bank = Bank(choice.every or 60.0, choice.false_alarms)
-        self._bank.grow(1)
-
-    def observe(self, at: float, value: float) -> Verdict:
-        return self._bank.observe(at, np.array([value])).of(0)
+        self.observe = Detector(choice.false_alarms, choice.every).observe
