@@ -1,6 +1,6 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types audit bench fuzz soak soak-overload soak-disk soak-downstream \
+.PHONY: help setup demo test lint types audit bench bench-detection fuzz soak soak-overload soak-disk soak-downstream \
 	schema lock clean
 
 BIN := .venv/bin
@@ -33,6 +33,9 @@ audit: setup  ## ask for known vulnerabilities of what is installed (needs a net
 
 bench: setup  ## every figure the README claims, each beside its peer
 	$(BIN)/python -m benchmarks
+
+bench-detection: setup  ## anomaly detectors on labelled series, beside others; NAB=/path scores by NAB's own too
+	$(BIN)/python -m benchmarks.detection $(DETECTION)
 
 fuzz: setup  ## a million hostile inputs, some minutes; FUZZ="--seed 2 --count 5000 --target yaml"
 	$(BIN)/python -m tests.fuzz $(FUZZ)

@@ -4,12 +4,12 @@ On spans as `benchmarks.traffic` makes them, without content, and on the same wi
 long attributes, and as many indexed ones.
 """
 
-import os
 import time
 from collections.abc import Callable
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from benchmarks.pinning import one_core
 from benchmarks.traffic import payload
 from engine.columns.content import Redactor
 from engine.columns.spans import Reader
@@ -51,8 +51,7 @@ def fastest(call: Callable[[], object]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    one_core()
     plain = payload(SPANS, time.time_ns(), 1)
     redactor, reader = Redactor(tuple, b"key"), Reader(())
     for name, body in (

@@ -8,7 +8,6 @@ the official protobuf (upb), one Python object a span, keyed state per objective
 Both read the same payloads from memory, on one worker, pinned to one core.
 """
 
-import os
 import statistics
 import time
 from collections import defaultdict
@@ -24,6 +23,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import run_main
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from benchmarks.pinning import one_core
 from benchmarks.traffic import payload
 from dataflows.flow import build
 from engine.columns.measure import Measurer
@@ -212,8 +212,7 @@ def plain(payloads: list[bytes]) -> tuple[float, int]:
 
 def main() -> None:
     """Print medians over rounds in which the two take turns."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    one_core()
     clock = float(int(time.time()) // 5 * 5 + 4)
     distinct = [
         payload(SPANS_PER_PAYLOAD, int(clock * 1e9), seed, seconds=3.0) for seed in range(DISTINCT)

@@ -1,4 +1,4 @@
-"""The command line: `burnline validate | run | backtest | demo | schema`.
+"""The command line: `burnline validate | run | backtest | detect | demo | schema`.
 
 Every command exits with 0 when it did its work, 1 when something it was given is wrong (with the place
 and the mend), 2 when it was called the wrong way.
@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from dataflows.detect.command import detect
 from dataflows.options import run_options, settings_of
 from slo.problems import Problem
 
@@ -142,6 +143,9 @@ def demo(seconds: float | None, traffic: Path | None, seed: int, *, as_json: boo
     from dataflows.demo.run import run_demo  # noqa: PLC0415
 
     sys.exit(run_demo(seconds=seconds, as_json=as_json, traffic=traffic, seed=seed))
+
+
+main.add_command(detect)
 
 
 def _refuse(problems: tuple[Problem, ...]) -> None:

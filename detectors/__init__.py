@@ -5,6 +5,7 @@ calibrated on the series' own past; `false_alarms` is the budget that alarms are
 """
 
 from detectors.bank import Bank
+from detectors.default import Detector
 from detectors.verdict import Verdict, Verdicts
 
-__all__ = ["Bank", "Verdict", "Verdicts"]
+__all__ = ["Bank", "Detector", "Verdict", "Verdicts"]

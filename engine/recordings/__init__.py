@@ -1,1 +1,1 @@
-"""Recorded telemetry, read for backtests."""
+"""Recorded telemetry and series, read for backtests and `burnline detect`."""

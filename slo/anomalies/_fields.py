@@ -8,41 +8,16 @@ from pydantic import PlainValidator
 
 from slo._fields import Wrong, as_number, as_seconds, described, parsed_with, shown, text
 from slo.columns import Field as SpanField
-from slo.durations import SECONDS, format_duration
+from slo.durations import format_duration
+from slo.rates import parse_rate
 from slo.traceql import parse_field
 
 SHORTEST_INTERVAL, LONGEST_INTERVAL, DAY = 10, 3600, 86400
 DURATION = SpanField("intrinsic", "duration")
-_UNITS = {
-    "hour": SECONDS["h"],
-    "day": SECONDS["d"],
-    "week": SECONDS["w"],
-    "month": 30 * SECONDS["d"],
-    "year": 365 * SECONDS["d"],
-}
-_RATE = re.compile(
-    rf"([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)\s*(?:/|per)\s*(?:([0-9]{{1,4}})\s*)?({'|'.join(_UNITS)})s?"
-)
 RATES = "1 per week, 2/day or 1 per 3 months"
 MOST_A_DAY, LEAST_A_YEAR = 24, 1
 _PATTERN_NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
-_DETECTOR = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,5}")
 LONGEST_FEATURE = 80
-
-
-def rate_of(value: str) -> float | None:
-    """Events a second of a text such as `1 per week`; None for another text.
-
-    >>> rate_of("2/day") == 2 / 86400
-    True
-    >>> rate_of("1 per 2 weeks") == 1 / (14 * 86400)
-    True
-    """
-    match = _RATE.fullmatch(value.strip())
-    if match is None:
-        return None
-    length = int(match[2] or 1)
-    return float(match[1]) / (length * _UNITS[match[3]]) if length else None
 
 
 def _false_alarms(value: object) -> float:
@@ -51,9 +26,13 @@ def _false_alarms(value: object) -> float:
             "no false alarm at all, which no detector can promise",
             f"write how many a series may have, such as {RATES}; alerts: off tells nobody",
         )
-    rate = rate_of(text(value, RATES))
-    if rate is None:
-        raise Wrong(f"{shown(value)} is no rate of false alarms", f"write such as {RATES}")
+    try:
+        rate = parse_rate(text(value, RATES))
+    except Wrong:
+        raise
+    except ValueError as error:
+        what, _, mend = str(error).partition("; ")
+        raise Wrong(what, mend) from None
     if not LEAST_A_YEAR / (365 * DAY) <= rate <= MOST_A_DAY / DAY:
         raise Wrong(
             f"{value} false alarms a series",
@@ -109,16 +88,6 @@ def _feature_name(value: object) -> str:
     return name
 
 
-def _detector(value: object) -> str:
-    name = text(value, "default")
-    if not _DETECTOR.fullmatch(name):
-        raise Wrong(
-            f"{shown(name)} is no detector",
-            "write default, or such as river.anomaly.HalfSpaceTrees",
-        )
-    return name
-
-
 def _parameters(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Wrong(f"{shown(value)} where keys and values are needed", "write {n_trees: 10}")
@@ -169,7 +138,7 @@ FeatureName = Annotated[
 ]
 Detector = Annotated[
     str,
-    PlainValidator(_detector),
+    PlainValidator(lambda value: text(value, "river.anomaly.HalfSpaceTrees")),
     described(type="string", examples=["default", "river.anomaly.HalfSpaceTrees"]),
 ]
 Parameters = Annotated[

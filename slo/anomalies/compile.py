@@ -161,8 +161,8 @@ class MonitorCompiler:
     def _check_detector(self, form: MonitorForm, at: Path) -> None:
         problem = detector_problem(form.detector, form.parameters)
         if problem is not None:
-            known = "parameters" if form.detector == "default" else "detector"
-            self._tell((*at, known), *problem)
+            named = detector_problem(form.detector, {}) is None
+            self._tell((*at, "parameters" if named else "detector"), *problem)
         elif form.together and form.detector == "default":
             self._tell(
                 (*at, "together"),

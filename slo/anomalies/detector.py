@@ -17,9 +17,10 @@ def detector_problem(name: str, parameters: Mapping[str, object]) -> tuple[str, 
         if parameters:
             return "the default detector has no parameters", "remove them: it sets itself"
         return None
-    if not name.startswith("river."):
-        return (
-            f"there is no detector {name}",
-            "write default, or an estimator such as river.anomaly.HalfSpaceTrees",
-        )
-    return None
+    from detectors.named import check  # noqa: PLC0415 - river takes a second, and few name it
+
+    problem = check(name, dict(parameters))
+    if problem is None:
+        return None
+    what, _, mend = problem.partition("; ")
+    return what, mend or "write a value that it takes"

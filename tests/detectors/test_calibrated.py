@@ -114,6 +114,23 @@ def test_a_level_shift_is_one_alarm() -> None:
     assert not any(alerts[3_200:])
 
 
+@pytest.mark.parametrize("every", [0.0, 1e-3, 60.0, 86_400.0, 1e9])
+@pytest.mark.parametrize("false_alarms", [0.0, 1e-300, 1 / 604_800, 1e9])
+def test_any_budget_is_taken(every: float, false_alarms: float) -> None:
+    """None at all means no alarm; as many as there may be are at most one in ten readings."""
+    detector = Calibrated(anomaly.PredictiveAnomalyDetection(RobustForecast()), every, false_alarms)
+    starts, was = 0, False
+    for number, value in enumerate([*_noise(900), 1e9, *_noise(100)]):
+        verdict = detector.observe(every * number, {"v": value})
+        assert 0 <= verdict.score <= 1
+        assert not verdict.lower > verdict.upper
+        starts += verdict.alert and not was
+        was = verdict.alert
+    if every * false_alarms < 1e-200:
+        assert starts == 0
+    assert starts <= 100
+
+
 def test_an_outlier_hides_no_other() -> None:
     detector = Calibrated(DETECTORS["GaussianScorer"](), every=60, false_alarms=1 / 86_400)
     values = _noise(6_000)

@@ -134,8 +134,8 @@ def _field(value: Any) -> object:
 _READERS: tuple[Callable[[Any], object], ...] = (
     _fields._time_zone, _fields._name, _fields._label_name, _fields._percent, _fields._share, _fields._factor,
     _fields._evidence, _fields.window_seconds, _fields._slice_seconds, _fields._above, _field,
-    monitors._false_alarms, monitors._interval, monitors._per, monitors._quantile, monitors._numeric,
-    monitors._feature_name, monitors._detector,
+    monitors._interval, monitors._per, monitors._quantile, monitors._numeric,
+    monitors._feature_name, monitors._false_alarms,
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""How well and how fast anomalies are found, beside others, on labelled series: `make bench-detection`."""

@@ -1,0 +1,1 @@
+"""`burnline detect`: anomalies in recorded series, row by row."""
