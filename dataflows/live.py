@@ -32,6 +32,7 @@ from dataflows.options import settings_from_environment
 from dataflows.reload import NOTHING, Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
+from detectors.default import warm_up as warm_up_detectors
 from engine.columns.measure import Measurer, warm_up
 from engine.columns.spans import is_cached
 from engine.receivers.limits import Limits
@@ -466,6 +467,7 @@ def _compile() -> None:
         log.info("compiling the kernels; this happens once on a machine")
     started = time.monotonic()
     warm_up()
+    warm_up_detectors()
     log.debug("kernels ready", seconds=round(time.monotonic() - started, 2))
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from detectors.default import warm_up as warm_up_detectors
 from engine.columns.measure import warm_up
 from engine.columns.spans import is_cached
 from engine.recordings.files import Progress as Hook
@@ -18,6 +19,7 @@ def kernels_ready() -> Iterator[None]:
     if not is_cached():
         Console(stderr=True).print("compiling the kernels; this happens once on a machine")
     warm_up()
+    warm_up_detectors()
     yield
 
 

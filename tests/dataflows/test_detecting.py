@@ -26,7 +26,7 @@ from tests.strategies.readings import ERRORS, MODELS, NOW, P95, RATE, SERVICES, 
 
 MONITORS = {each.id: each for each in (MODELS, SERVICES)}
 SERIES = [key(RATE), *(key(f, m) for f in (RATE, ERRORS, P95) for m in ("m1", "m2"))]
-MOMENTS = 220
+MOMENTS = 320
 BREAKS, MENDS = 200, 205
 
 
