@@ -6,6 +6,7 @@ Labels are an alert's identity and never change while it fires; whatever changes
 import math
 
 from slo.anomalies.decision import Incident, Member, Reading
+from slo.anomalies.detecting import TOGETHER
 from slo.rendering import Labels, Rendered, moment
 
 ALERT_NAME = "BurnlineAnomaly"
@@ -106,9 +107,14 @@ def _summary(incident: Incident) -> str:
     who = f"{incident.service} {name(cause)}"
     value, expected = (quantity(v, cause.unit) for v in (reading.value, reading.expected))
     if not value:
-        return f"{who}: unusual"
+        return f"{who}: {_valueless(cause)}"
     verb = "is" if cause.active and incident.ends_at is None else "was"
     return f"{who} {verb} {value}, {f'expected {expected}' if expected else 'unusual'}"
+
+
+def _valueless(member: Member) -> str:
+    """What is strange where there is no value: that there is none, or features that are judged as one."""
+    return "unusual" if member.key.feature == TOGETHER else "no reading, which is unusual"
 
 
 def _lines(incident: Incident) -> list[str]:
@@ -143,7 +149,7 @@ def _observed(service: str, member: Member) -> str:
     value, expected = (quantity(v, member.unit) for v in (reading.value, reading.expected))
     who = f"{service} {name(member)}"
     if not value:
-        return f"{who} was unusual at {moment(reading.at)}."
+        return f"{who}: {_valueless(member)} at {moment(reading.at)}."
     parts = [f"expected was {expected}" if expected else "", _usual(reading, member.unit)]
     told = ", ".join(part for part in parts if part)
     return f"{who} was {value} at {moment(reading.at)}{f'; {told}' if told else ''}."

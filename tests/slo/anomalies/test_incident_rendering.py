@@ -82,7 +82,7 @@ def test_the_user_may_name_the_alert_but_not_take_our_labels() -> None:
 def test_what_the_detector_does_not_say_is_left_out() -> None:
     bare = SLOW._replace(strangest=Reading(NOW, NAN, NAN, NAN, NAN, 0.0), key=key(RATE), group=())
     told = render_incident(replace(INCIDENT, members=(bare,), count=1, trace_ids=())).annotations
-    assert told["summary"] == "chat-api rate: unusual"
+    assert told["summary"] == "chat-api rate: no reading, which is unusual"
     assert told["unusual"] == "less than once in 10 years"
     assert "nan" not in " ".join(told.values())
     assert not {"value", "expected", "band", "also", "slice", "trace_ids"} & told.keys()
