@@ -59,6 +59,7 @@ ALERT_Z, ALERT_BIN = (
 HELD = 47  # the score before it is squeezed into [0, 1]
 VIEWS = 48  # two of 24 for the novelty: a centre, then means, highs and lows at seven lengths
 LENGTHS, VIEW = 7, 24
+LEAST = VIEWS + 15  # the smallest value seen, in a place that the first view leaves free
 BINS_A_DAY = 24  # a line of eight each: count, profile, four mean deviations, plain mean, unused
 DAY_BINS = VIEWS + 2 * VIEW
 TAIL_BINS = 24  # a histogram of ln z
@@ -255,8 +256,8 @@ def deviation(
         if j < 3:
             low = max(low, level - half)
             high = min(high, level + half)
-        else:
-            # Of a mean, in which this reading has a share.
+        elif abs(was - level) < half:
+            # Of a mean, in which this reading has a share; once it is out, no reading can bring it back.
             low = max(low, was + (level - half - was) / share)
             high = min(high, was + (level + half - was) / share)
         z = min(z, 3.0)
@@ -708,6 +709,7 @@ def step(
     if s[i1] > 0.0 and s[i2] > 0.0:
         plain = (1.0 - off) * s[i1 + 6] + off * s[i2 + 6]
     s[MEAN] += max(0.002, 1.0 / k) * (x - s[MEAN])
+    s[LEAST] = min(s[LEAST], x)
     new = novelty(s, x, x - plain, k, s[PACE])
     gate = per - GATE + s[LOG_PACE]
     score = per if per < KNEE else KNEE + ABOVE * (per - KNEE)
@@ -738,8 +740,11 @@ def step(
     else:
         if low > high:
             # Nothing would be ordinary now.
-            low = 0.5 * (low + high)
-            high = low
+            low = high = expected
+        if s[LEAST] >= 0.0:
+            # What has never been negative is not expected to be.
+            low = max(low, 0.0)
+            high = max(high, 0.0)
         out[2] = min(max(expected, low), high)
         out[3] = low
         out[4] = high
