@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from detectors import Bank
 from slo.anomalies._evidence import Usual
+from slo.anomalies._silence import Silence
 from slo.anomalies.messages import ReadingKey
 
 
@@ -15,6 +16,7 @@ class Rows:
     rows: dict[ReadingKey, int] = field(default_factory=dict)
     free: list[int] = field(default_factory=list)
     usual: Usual = field(default_factory=Usual)
+    silence: Silence = field(default_factory=Silence)
 
     def keep(self, keys: list[ReadingKey]) -> None:
         """Have a row for each of these series and for no other."""
@@ -26,6 +28,7 @@ class Rows:
                 self.rows[key] = self._take()
         self.bank.grow(len(self.rows) + len(self.free))
         self.usual.grow(self.bank.rows)
+        self.silence.grow(self.bank.rows)
 
     def _take(self) -> int:
         if not self.free:
@@ -33,4 +36,5 @@ class Rows:
         row = self.free.pop()
         self.bank.reset(row)
         self.usual.reset(row)
+        self.silence.reset(row)
         return row

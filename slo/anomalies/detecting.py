@@ -17,9 +17,10 @@ from slo._pickled import completed
 from slo.anomalies._detectors import Named, is_default, named
 from slo.anomalies._evidence import Floats, Made
 from slo.anomalies._rows import Rows
+from slo.anomalies._silence import told as silent
 from slo.anomalies._verdicts import Indices, nothing, put, put_one
 from slo.anomalies.messages import EntityKey, ReadingKey, Readings
-from slo.anomalies.model import Monitor
+from slo.anomalies.model import Feature, Monitor
 
 # The feature as which all features of an entity are judged as one; no feature can be called so.
 TOGETHER = "all features"
@@ -123,6 +124,8 @@ class _Lane:
         self._banked: list[tuple[Rows, Indices, Indices]] = []
         # What that which is judged is made of, a `Made` each.
         self._made = np.empty(0, np.int8)
+        # What a single event makes of a rate of events; 0 for anything else.
+        self._ones = np.empty(0)
         self._single: list[tuple[int, dict[str, int], Named]] = []
 
     def judge(self, readings: Readings) -> Judged | None:
@@ -169,7 +172,12 @@ class _Lane:
         before = copy(each.usual)
         judged = each.usual.judged(spread, events, made, chance)
         verdicts = each.bank.observe(readings.at, judged)
-        return before.told(verdicts, judged, events, made, chance)
+        verdicts = before.told(verdicts, judged, events, made, chance)
+        one = np.zeros(each.bank.rows)
+        one[rows] = self._ones[places]
+        expected = each.silence.expected(readings.at)
+        missed = each.silence.observe(readings.at, events)
+        return silent(verdicts, missed, expected, one, chance, each.bank.every)
 
     def state(self) -> LaneState:
         banks = {
@@ -206,13 +214,22 @@ class _Lane:
         self._keys = (*keys, *(key for key, _, features in singles if key.feature == TOGETHER))
         self._at = {key: at for at, key in enumerate(self._keys)}
         self._made = np.array([self._made_of(key) for key in self._keys], np.int8)
+        self._ones = np.array([self._one(key) for key in self._keys], np.float64)
         self._fill(budgets)
         self._hire(singles)
 
     def _made_of(self, key: ReadingKey) -> Made:
+        feature = self._feature(key)
+        return _MADE.get(feature.kind, Made.WHOLE) if feature else Made.WHOLE
+
+    def _one(self, key: ReadingKey) -> float:
+        feature, monitor = self._feature(key), self._monitors[key.entity.monitor]
+        counts = feature is not None and feature.kind == "rate" and feature.bad is None
+        return feature.per / monitor.every if feature and counts else 0.0
+
+    def _feature(self, key: ReadingKey) -> Feature | None:
         features = self._monitors[key.entity.monitor].features
-        kind = next((each.kind for each in features if each.name == key.feature), "metric")
-        return _MADE.get(kind, Made.WHOLE)
+        return next((each for each in features if each.name == key.feature), None)
 
     def _fill(self, budgets: Mapping[float, list[int]]) -> None:
         banks = self._state.banks
