@@ -335,7 +335,8 @@ def tail_rarity(s: Floats, u: float) -> float:
     if u >= begin:
         found = s[TAIL_RARITY] + (u - begin) / s[TAIL_SHAPE]
     elif x > 0.0:
-        b = int(x)
+        # Before the first fit, at a series' second reading, there is no table yet, and u may lie beyond it.
+        b = min(int(x), TAIL_BINS - 2)
         found = s[TABLE + b] + (x - b) * (s[TABLE + b + 1] - s[TABLE + b])
     return found
 
