@@ -140,7 +140,9 @@ def ablate(
         score = scorer(constants)
         every.append([score(one) for one in operational])
         ops = judges.operational(operational, every[-1])
-        sweeps.append(nab.sweep(numenta, [score(one) for one in numenta], mute=nab.MUTE))
+        scores = [score(one) for one in numenta]
+        sweeps.append(nab.sweep(numenta, scores, mute=nab.MUTE))
+        plain = nab.sweep(numenta, scores)
         rows.append(
             [
                 name,
@@ -151,10 +153,11 @@ def ablate(
                 f"{ops.vus_pr:.3f}",
                 f"{sweeps[-1].score(sweeps[-1].best()):.1f}",
                 f"{halves.split_halves(sweeps[-1:])[0]:.1f}",
+                f"{plain.score(plain.best()):.1f}",
             ]
         )
     head = ["configuration", "constants", "recall / precision", "each group alone", "each run"]
-    head += ["VUS-PR", "NAB", "split halves"]
+    head += ["VUS-PR", f"NAB, one per {nab.MUTE}", "split halves", "NAB, every reading"]
     mean, deviation = halves.split_halves(sweeps)
     both = carried(halves.carried(operational, every))
     return (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.detection import ablation, speed
 from benchmarks.detection.__main__ import main
 from benchmarks.detection.baselines import BASELINES, GRACE, of_river
-from benchmarks.detection.calibration import Calibration, calibrate, made_up
+from benchmarks.detection.calibration import Calibration, calibrate, made_up, together
 from benchmarks.detection.candidates import named, scorer
 from benchmarks.detection.series import Series, numenta, operational
 from detectors import Detector, _kernel
@@ -96,6 +96,9 @@ def test_calibration_counts_alarms_outside_incidents_and_ordinary_time():
     found = calibrate(series, alerts, 2 / 86_400)
     # The first: 10 to 12 alone is false; the second: 10 to 12, 99 to 100 and 150.
     assert (found.asked, found.false) == (2, 1 + 3)
+    assert (found.found, found.incidents) == (1, 1)
+    both = together([found, found])
+    assert (both.false, both.found, both.incidents) == (8, 2, 2)
     assert found.days == pytest.approx(1 + 1 - 100 / 289)
     assert Calibration(0.5, 10, 20.0).ratio == 1
 
