@@ -19,7 +19,7 @@ from detectors import _kernel
 
 Constants = Mapping[str, float]
 HUGE = 1e12
-_NUMBER = ast.Constant | ast.UnaryOp  # a negative one is an operation
+_SOURCE = Path(_kernel.__file__).read_text()
 
 # What is left out, and the constants that leave it out. A level that follows at once is the last value again.
 LEFT_OUT: dict[str, Constants] = {
@@ -45,7 +45,7 @@ LEFT_OUT: dict[str, Constants] = {
 
 def settings() -> dict[str, float]:
     """The kernel's settings by name; what its source calculates from others is none."""
-    return {name: ast.literal_eval(value) for name, value in _settings(_tree())}
+    return {name: value.value for name, value in _settings(_tree())}
 
 
 def kernel(constants: Constants) -> ModuleType:
@@ -55,30 +55,24 @@ def kernel(constants: Constants) -> ModuleType:
         constants: by name; others stay.
     """
     tree = _tree()
-    places = {id(value): name for name, value in _settings(tree)}
-
-    class Replaced(ast.NodeTransformer):
-        def visit(self, node: ast.AST) -> ast.AST:
-            name = places.get(id(node))
-            if name in constants:
-                return ast.copy_location(ast.Constant(constants[name]), node)
-            if isinstance(node, ast.keyword) and node.arg == "cache":
-                # Numba's cache knows a source by its file.
-                node.value = ast.copy_location(ast.Constant(value=False), node.value)
-            return self.generic_visit(node)
-
+    for name, value in _settings(tree):
+        if name in constants:
+            value.value = constants[name]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "cache":
+            # Numba's cache knows a function by its file and line: this one would be taken for the default's.
+            node.value = ast.copy_location(ast.Constant(value=False), node.value)
     module = ModuleType("ablated")
-    replaced = ast.fix_missing_locations(Replaced().visit(tree))
-    exec(compile(replaced, str(_kernel.__file__), "exec"), module.__dict__)  # noqa: S102 - our own source
+    exec(compile(tree, str(_kernel.__file__), "exec"), module.__dict__)  # noqa: S102 - our own source
     return module
 
 
 def _tree() -> ast.Module:
-    return ast.parse(Path(_kernel.__file__).read_text())
+    return ast.parse(_SOURCE)
 
 
-def _settings(tree: ast.Module) -> list[tuple[str, ast.expr]]:
-    """Name and value of the numbers that are assigned behind SIZE, which ends the row's layout."""
+def _settings(tree: ast.Module) -> list[tuple[str, ast.Constant]]:
+    """Name and value of the positive numbers that are assigned behind SIZE, which ends the row's layout."""
     pairs: list[tuple[str, ast.expr]] = []
     for statement in tree.body:
         if not isinstance(statement, ast.Assign):
@@ -91,7 +85,7 @@ def _settings(tree: ast.Module) -> list[tuple[str, ast.expr]]:
             pairs.append((target.id, value))
     names = [name for name, _ in pairs]
     behind = pairs[names.index("SIZE") + 1 :]
-    return [(name, value) for name, value in behind if isinstance(value, _NUMBER)]
+    return [(name, value) for name, value in behind if isinstance(value, ast.Constant)]
 
 
 def configurations(tries: Sequence[str] = ()) -> dict[str, Constants]:

@@ -154,6 +154,13 @@ def test_a_kernel_without_a_part_scores_without_it(scorers):
     assert let_go[502] < default[502]
 
 
+@pytest.mark.parametrize("constants", ablation.LEFT_OUT.values(), ids=ablation.LEFT_OUT)
+def test_an_ablated_kernel_is_never_taken_for_the_default(constants):
+    module = ablation.kernel(constants)
+    assert {name: getattr(module, name) for name in constants} == constants
+    assert all(getattr(module, name).stats.cache_path is None for name in ("step", "view_novelty"))
+
+
 def test_a_replaced_setting_counts_in_what_is_calculated_from_it():
     assert ablation.kernel({"PEAK_STEP": 1.0}).PEAK_WITHIN > _kernel.PEAK_WITHIN
 
