@@ -4,10 +4,10 @@ A reading is judged in two ways and scored once.
 
 1. *Rarity*: how rare a residual as large as this is in the series' own past, as `-ln(times a minute)`. Its
    parts: the season, the deviation from four levels, the tail of such deviations. It leads: up to the knee,
-   about once in a few days, the score is rarity alone.
+   about once in a few days, it counts whole.
 2. *Novelty*: how far the reading, or a mean over the last 2, 4 ... 64, leaves the range of all that was seen
-   (which is slowly forgotten), divided by how often this series does so. It adds to the score above the
-   knee, where rank has little more to say.
+   (which is slowly forgotten), divided by how often this series does so. It adds to the score of what is a
+   little rare at least, above all beyond the knee, where rank has little more to say.
 3. *Alert*: from the rate of the series' own past episodes (their peaks of rarity, with a Gamma prior) and a
    slow feedback, so that alarms come as often as was asked, whatever the series. It does not feed back into
    the score.
@@ -335,7 +335,8 @@ def tail_rarity(s: Floats, u: float) -> float:
     if u >= begin:
         found = s[TAIL_RARITY] + (u - begin) / s[TAIL_SHAPE]
     elif x > 0.0:
-        b = int(x)
+        # Before the first fit, at a series' second reading, there is no table yet, and u may lie beyond it.
+        b = min(int(x), TAIL_BINS - 2)
         found = s[TABLE + b] + (x - b) * (s[TABLE + b + 1] - s[TABLE + b])
     return found
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
-import detectors
 from benchmarks.detection import ablation, parts, speed
-from benchmarks.detection.baselines import BASELINES
+from benchmarks.detection.baselines import BASELINES, Scorer
 from benchmarks.detection.candidates import DEFAULT, Candidate, named, scorer
 from benchmarks.detection.series import DATA, ROOT, Series, numenta, operational
 
@@ -30,16 +29,15 @@ def _beside() -> Path | None:
 
 
 def _ablate(labelled: Sequence[Series], series: Sequence[Series], tries: Sequence[str]) -> None:
-    settings = getattr(detectors, "Settings", None)
-    if settings is None:
-        raise click.ClickException(
-            "the default detector has no settings (detectors.Settings) to leave parts out of"
-        )
     try:
-        found = ablation.configurations(settings(), tries)
+        found = ablation.configurations(tries)
     except ValueError as problem:
         raise click.ClickException(str(problem)) from problem
-    click.echo(ablation.ablate(found, scorer, labelled, series))
+
+    def changed(constants: ablation.Constants) -> Scorer:
+        return scorer(ablation.kernel(constants))
+
+    click.echo(ablation.ablate(found, changed, labelled, series))
 
 
 @click.command()
@@ -73,7 +71,10 @@ def _ablate(labelled: Sequence[Series], series: Sequence[Series], tries: Sequenc
 )
 @click.option("--ablate", is_flag=True, help="Judge the default with each part left out instead.")
 @click.option(
-    "--try", "tries", multiple=True, help="With --ablate: another configuration, NAME=VALUE,..."
+    "--try",
+    "tries",
+    multiple=True,
+    help="With --ablate: another configuration, NAME=VALUE,... of the kernel's settings.",
 )
 def main(
     candidates: list[Candidate],

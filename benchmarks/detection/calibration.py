@@ -25,11 +25,15 @@ class Calibration:
         asked: false alarms a series and day.
         false: alarms that overlap no incident.
         days: of all series, incidents left out.
+        found: incidents with a reading in an alarm.
+        incidents: all.
     """
 
     asked: float
     false: int
     days: float
+    found: int = 0
+    incidents: int = 0
 
     @property
     def rate(self) -> float:
@@ -50,18 +54,21 @@ def calibrate(series: Sequence[Series], alerts: Alerts, false_alarms: float) -> 
         alerts: the readings in an alert, at a rate a second.
         false_alarms: the rate.
     """
-    false, seconds = 0, 0.0
+    false, found, seconds = 0, 0, 0.0
     for one in series:
-        label = one.label
-        false += sum(not label[a : b + 1].any() for a, b in runs(alerts(one, false_alarms)))
+        label, alert = one.label, alerts(one, false_alarms)
+        false += sum(not label[a : b + 1].any() for a, b in runs(alert))
+        found += sum(bool(alert[a : b + 1].any()) for a, b in one.windows)
         seconds += one.days * DAY * float(1 - label.mean())
-    return Calibration(false_alarms * DAY, false, seconds / DAY)
+    incidents = sum(len(one.windows) for one in series)
+    return Calibration(false_alarms * DAY, false, seconds / DAY, found, incidents)
 
 
 def together(found: Sequence[Calibration]) -> Calibration:
     """That of all series at one budget."""
     false, days = sum(one.false for one in found), sum(one.days for one in found)
-    return Calibration(found[0].asked, false, days)
+    known, incidents = sum(one.found for one in found), sum(one.incidents for one in found)
+    return Calibration(found[0].asked, false, days, known, incidents)
 
 
 def made_up(days: float = 60.0, seed: int = 0) -> list[Series]:

@@ -1,19 +1,19 @@
 """Detectors by name, and what the judges ask of each: a score a reading, and for the default its alerts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
-import detectors
 from benchmarks.detection.baselines import BASELINES, Scorer, of_river
 from benchmarks.detection.series import Series
-from detectors.verdict import Bools, Verdict
+from detectors import _kernel
+from detectors.verdict import Bools, Floats
 
 DEFAULT = "default"
 WEEK, DAY = 604_800.0, 86_400.0
-Observe = Callable[[float, float], Verdict]  # Unix seconds and value of a reading
+SCORE, ALERT = 0, 5  # columns of what the kernel says
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def named(name: str) -> Candidate:
         ValueError: there is none.
     """
     if name == DEFAULT:
-        return Candidate(name, scorer(), default_alerts)
+        return Candidate(name, scorer(_kernel), default_alerts)
     if name.startswith("river:"):
         return Candidate(name, of_river(name.removeprefix("river:")))
     if name not in BASELINES:
@@ -50,33 +50,19 @@ def named(name: str) -> Candidate:
     return Candidate(name, BASELINES[name])
 
 
-def scorer(settings: Any = None) -> Scorer:
-    """Scores of our default, in its default setting where none is given."""
-    return lambda series: np.array([v.score for v in _verdicts(series, 1 / WEEK, settings)])
+def scorer(kernel: ModuleType) -> Scorer:
+    """Scores of our default, by its kernel or one like it."""
+    return lambda series: _verdicts(kernel, series, 1 / WEEK)[:, SCORE]
 
 
 def default_alerts(series: Series, false_alarms: float) -> Bools:
     """Readings in an alert of our default, at so many false alarms a second."""
-    return np.array([verdict.alert for verdict in _verdicts(series, false_alarms)])
+    alert: Bools = _verdicts(_kernel, series, false_alarms)[:, ALERT] > 0
+    return alert
 
 
-def _verdicts(series: Series, false_alarms: float, settings: Any = None) -> Iterator[Verdict]:
-    observe = one_at_a_time(series.every, false_alarms, settings)
-    return map(observe, series.at.tolist(), series.values.tolist())
-
-
-def one_at_a_time(every: float, false_alarms: float = 1 / WEEK, settings: Any = None) -> Observe:
-    """The default for a single series, fresh.
-
-    Args:
-        every: seconds between readings; the detector learns that itself, only the stand-in does not.
-        false_alarms: a second.
-        settings: of the detector, where they are not its default ones.
-    """
-    if hasattr(detectors, "Detector"):
-        more = {} if settings is None else {"settings": settings}
-        observe: Observe = detectors.Detector(false_alarms=false_alarms, **more).observe
-        return observe
-    bank = detectors.Bank(every, false_alarms)
-    bank.grow(1)
-    return lambda at, value: bank.observe(at, np.array([value])).of(0)
+def _verdicts(kernel: ModuleType, series: Series, false_alarms: float) -> Floats:
+    """What `detectors.Detector` says of each reading: the same function, called once a series."""
+    out = np.empty((len(series.values), 7))
+    kernel.series(series.at, series.values, 0.0, false_alarms, out)
+    return out

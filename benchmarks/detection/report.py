@@ -89,15 +89,14 @@ def numenta(found: Mapping[str, Numenta]) -> str:
 
 
 def calibration(found: Mapping[str, Mapping[str, Calibration]]) -> str:
-    """Rates of false alarms over what was asked, by series and budget."""
+    """Rates of false alarms over what was asked, by series and budget, and incidents found."""
     budgets = list(next(iter(found.values())))
     return table(
         ["series", *(f"asked {budget}" for budget in budgets)],
-        [
-            [
-                name,
-                *(f"{one.ratio:.2f} x ({one.false} in {one.days:,.0f} d)" for one in row.values()),
-            ]
-            for name, row in found.items()
-        ],
+        [[name, *(_budget(one) for one in row.values())] for name, row in found.items()],
     )
+
+
+def _budget(one: Calibration) -> str:
+    text = f"{one.ratio:.2f} x ({one.false} in {one.days:,.0f} d)"
+    return f"{text}, {one.found} of {one.incidents} found" if one.incidents else text

@@ -13,7 +13,6 @@ import numpy as np
 from river import anomaly
 
 import detectors
-from benchmarks.detection.candidates import one_at_a_time
 from benchmarks.pinning import one_core
 from detectors.verdict import Floats
 
@@ -61,7 +60,7 @@ def _target(detector: Any, count: int) -> Callable[[], float]:
 
 
 def _default(count: int) -> Callable[[], float]:
-    observe = one_at_a_time(EVERY)
+    observe = detectors.Detector(every=EVERY).observe
     readings = values(count).tolist()
     clock = _clock()
 

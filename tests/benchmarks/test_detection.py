@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -14,9 +13,10 @@ from hypothesis import strategies as st
 from benchmarks.detection import ablation, speed
 from benchmarks.detection.__main__ import main
 from benchmarks.detection.baselines import BASELINES, GRACE, of_river
-from benchmarks.detection.calibration import Calibration, calibrate, made_up
-from benchmarks.detection.candidates import named
+from benchmarks.detection.calibration import Calibration, calibrate, made_up, together
+from benchmarks.detection.candidates import named, scorer
 from benchmarks.detection.series import Series, numenta, operational
+from detectors import Detector, _kernel
 
 NAMES = [*BASELINES, "default", "river:LODA", "river:GaussianScorer"]
 
@@ -96,6 +96,9 @@ def test_calibration_counts_alarms_outside_incidents_and_ordinary_time():
     found = calibrate(series, alerts, 2 / 86_400)
     # The first: 10 to 12 alone is false; the second: 10 to 12, 99 to 100 and 150.
     assert (found.asked, found.false) == (2, 1 + 3)
+    assert (found.found, found.incidents) == (1, 1)
+    both = together([found, found])
+    assert (both.false, both.found, both.incidents) == (8, 2, 2)
     assert found.days == pytest.approx(1 + 1 - 100 / 289)
     assert Calibration(0.5, 10, 20.0).ratio == 1
 
@@ -109,49 +112,86 @@ def test_made_up_series_are_ordinary_and_the_same_each_time():
     assert once[0].days == pytest.approx(2, rel=0.01)
 
 
-@dataclass(frozen=True)
-class Settings:
-    doubled: bool = True
-    squared: bool = True
-    fading: float = 0.1
+def test_the_default_is_judged_by_what_its_detector_says():
+    values = _noisy()
+    values[[60, 61]] = math.nan
+    series = _series(values)
+    candidate, detector = named("default"), Detector(false_alarms=1 / 86_400)
+    verdicts = [detector.observe(*one) for one in zip(series.at, values, strict=True)]
+    assert candidate.score(series).tolist() == [
+        verdict.score for verdict in map(Detector().observe, series.at, values)
+    ]
+    assert candidate.alerts(series, 1 / 86_400).tolist() == [one.alert for one in verdicts]
 
 
-def test_ablation_leaves_out_one_part_at_a_time():
-    found = ablation.configurations(Settings(), ["fading=0.5", "doubled=False, fading=1"])
-    assert found == {
-        "default": Settings(),
-        "without doubled": Settings(doubled=False),
-        "without squared": Settings(squared=False),
-        "fading=0.5": Settings(fading=0.5),
-        "doubled=False, fading=1": Settings(doubled=False, fading=1),
-    }
+def test_each_ablation_changes_settings_of_the_kernel():
+    found = ablation.configurations(["HOLD=0.5", "NOVEL_WEIGHT=-1, PEAK_NEAR=4"])
+    assert next(iter(found.items())) == ("default", {})
+    assert found["no hold"] == {"HOLD": 0}
+    assert found["HOLD=0.5"] == {"HOLD": 0.5}
+    assert found["NOVEL_WEIGHT=-1, PEAK_NEAR=4"] == {"NOVEL_WEIGHT": -1, "PEAK_NEAR": 4}
+    known = ablation.settings()
+    assert known["MAGNITUDE"] == _kernel.MAGNITUDE
+    assert not {"SIZE", "DAY", "PEAKS", "PEAK_WITHIN"} & set(known)
+    for name, constants in list(found.items())[1:]:
+        assert constants, name
+        for which, value in constants.items():
+            assert known[which] != value, f"{name}: {which} is {value} already"
+
+
+@pytest.fixture(scope="module")
+def scorers():
+    """The default's own, of its kernel compiled anew, and of that without hold."""
+    return [scorer(one) for one in (_kernel, ablation.kernel({}), ablation.kernel({"HOLD": 0}))]
+
+
+def test_a_kernel_without_a_part_scores_without_it(scorers):
+    values = _noisy(600)
+    values[500] = 200.0
+    default, anew, let_go = (score(_series(values)) for score in scorers)
+    assert anew.tolist() == default.tolist()
+    assert let_go[500] == default[500]
+    assert let_go[502] < default[502]
+
+
+@pytest.mark.parametrize("constants", ablation.LEFT_OUT.values(), ids=ablation.LEFT_OUT)
+def test_an_ablated_kernel_is_never_taken_for_the_default(constants):
+    module = ablation.kernel(constants)
+    assert {name: getattr(module, name) for name in constants} == constants
+    assert all(getattr(module, name).stats.cache_path is None for name in ("step", "view_novelty"))
+
+
+def test_a_replaced_setting_counts_in_what_is_calculated_from_it():
+    assert ablation.kernel({"PEAK_STEP": 1.0}).PEAK_WITHIN > _kernel.PEAK_WITHIN
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fading", "'fading' should be NAME=VALUE with one of: doubled, squared, fading"),
-        ("fadng=1", "with one of: doubled"),
-        ("fading=fast", "'fast' is no Python value"),
+        ("HOLD", "'HOLD' should be NAME=VALUE with one of: WARM, WINSOR"),
+        ("HOLDS=1", "with one of: WARM"),
+        ("SIZE=1", "with one of: WARM"),
+        ("HOLD=fast", "'fast' is no number"),
     ],
 )
 def test_a_configuration_that_is_none_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
-        ablation.configurations(Settings(), [text])
+        ablation.configurations([text])
 
 
 def test_the_table_of_ablation_says_how_many_were_scored():
     values = np.ones(1000)
     values[500:510] = 9.0
 
-    def scorer(settings):
-        return lambda one: (one.values > 5) * (2.0 if settings.doubled else 0.0)
+    def changed(constants):
+        return lambda one: (one.values > 5) * (0.0 if constants else 2.0)
 
     series = [_series(values, (500, 509))]
-    text = ablation.ablate(ablation.configurations(Settings()), scorer, series, [*series, *series])
-    assert "| default | 1.000 / 1.000 | 1.000 |" in text
-    assert "| without doubled | 0.000 / 1.000 | 0.000 |" in text
-    assert "3 configurations scored on labelled series" in text
+    found = {"default": {}, "no hold": {"HOLD": 0}}
+    text = ablation.ablate(found, changed, series, [*series, *series])
+    assert "| default |  | 1.000 / 1.000 | 1.000 |" in text
+    assert "| no hold | HOLD=0 | 0.000 / 1.000 | 0.000 |" in text
+    assert "2 configurations scored on labelled series" in text
 
 
 @pytest.fixture

@@ -238,3 +238,11 @@ def test_what_was_never_negative_is_not_expected_to_be():
     values = np.concatenate([rng.exponential(1, 3000), 40 + rng.exponential(1, 50)])
     assert (judged(values)[30:, 2:5] >= 0).all()
     assert (judged(values - 0.5)[30:, 3] < -0.5).any()
+
+
+@pytest.mark.parametrize("deviation", [-50.0, 0.0, 3.9, 50.0, 700.0])
+def test_a_tail_that_was_never_fitted_reads_its_own_row_alone(deviation):
+    rows = np.full((3, _kernel.SIZE), np.nan)
+    rows[1] = 0.0
+    _kernel.start(rows[1], 0.0, 1.0)
+    assert _kernel.tail_rarity(rows[1], deviation) == 0.0
