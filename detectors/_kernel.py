@@ -105,7 +105,7 @@ NUDGE, COUNTED = (
 ABSORB, ABSORB_DAYS, ABSORB_RARITY = 300.0, 3.0, 6.0
 TAIL_MEMORY, PEAK_MEMORY = 40_000.0, 180.0  # readings, and days, after which what was counted fades
 AHEAD = 2  # rows of a bank that are read ahead
-LEAST_SPACING, MOST_SPACING = 1e-3, 1e10  # seconds
+LEAST_SPACING = 1e-3  # seconds
 MISSING_RUN = 3.0  # readings in a row that make an episode of missing ones
 
 _njit = njit(cache=True, nogil=True, error_model="numpy")
@@ -716,7 +716,7 @@ def pace(s: Floats, at: float, every: float, k: float) -> tuple[float, float]:
         elif gap > 0.0:
             # Where time stands or goes back, nothing is learned of the spacing.
             dt += max(0.01, 1.0 / (k - 1.0)) * (min(gap, 3.0 * dt) - dt)
-    dt = min(max(dt, LEAST_SPACING), MOST_SPACING)
+    dt = max(dt, LEAST_SPACING)
     if dt != s[SPACING]:
         s[SPACING] = dt
         s[LOG_SPACING] = math.log(dt / MINUTE)
