@@ -60,6 +60,7 @@ ALERT_Z, ALERT_BIN = (
 HELD = 47  # the score before it is squeezed into [0, 1]
 VIEWS = 48  # two of 24 for the novelty: a centre, then means, highs and lows at seven lengths
 LENGTHS, VIEW = 7, 24
+LEAST = VIEWS + 15  # the smallest value seen, in a place that the first view leaves free
 BINS_A_DAY = 24  # a line of eight each: count, profile, four mean deviations, plain mean, unused
 DAY_BINS = VIEWS + 2 * VIEW
 TAIL_BINS = 24  # a histogram of ln z
@@ -92,7 +93,7 @@ KNEE, ABOVE = 8.5, 0.1  # the score is rarity up to the knee, and rises by a ten
 GATE = 4.5  # novelty counts from this rarity on
 NOVEL, NOVEL_WEIGHT, CLOSING = 14.0, 8.0, 1e-4
 HOLD = 0.8  # share that a reading leaves of the unsqueezed score at least: episodes stay strange for a few
-SQUEEZE, LEAST = 10.0, 1e-3  # unsqueezed score of about 0.5; squeezed one of 0
+SQUEEZE, FAINT = 10.0, 1e-3  # unsqueezed score of about 0.5; squeezed one of 0
 PEAK_LOW, PEAK_STEP, PEAK_NEAR = 3.0, 0.5, 5
 PEAK_SLOPE = 0.75  # e-folds of the prior rate an e-fold of rarity
 PEAK_WITHIN = 1.0 - math.exp(-PEAK_SLOPE * PEAK_STEP * (PEAK_NEAR - 0.5))
@@ -257,8 +258,8 @@ def deviation(
         if j < 3:
             low = max(low, level - half)
             high = min(high, level + half)
-        else:
-            # Of a mean, in which this reading has a share.
+        elif abs(was - level) < half:
+            # Of a mean, in which this reading has a share; once it is out, no reading can bring it back.
             low = max(low, was + (level - half - was) / share)
             high = min(high, was + (level + half - was) / share)
         z = min(z, 3.0)
@@ -684,8 +685,8 @@ def combined(s: Floats, per: float, new: float, k: float) -> float:
 def squeezed(score: float) -> float:
     """A score as a number in [0, 1); a higher one is never lower."""
     if score > 0.0:
-        return LEAST + (1.0 - LEAST) * score / (score + SQUEEZE)
-    return LEAST / (1.0 - score)
+        return FAINT + (1.0 - FAINT) * score / (score + SQUEEZE)
+    return FAINT / (1.0 - score)
 
 
 @_njit
@@ -788,6 +789,7 @@ def step(
     expected = s[LEVELS + 1] + shift
     rare, low, high = residual_rarity(s, y, k, i1, i2, off)
     per = rare + s[LOG_SPACING]
+    s[LEAST] = min(s[LEAST], x)
     new = day_novelty(s, x, k, dt, i1, i2, off)
     score = combined(s, per, new, k)
     probability = alarms(s, rare, ask, days, dt, k)
@@ -802,8 +804,11 @@ def step(
     else:
         if low > high:
             # Nothing would be ordinary now.
-            low = 0.5 * (low + high)
-            high = low
+            low = high = expected
+        if s[LEAST] >= 0.0:
+            # What has never been negative is not expected to be.
+            low = max(low, 0.0)
+            high = max(high, 0.0)
         out[2] = min(max(expected, low), high)
         out[3] = low
         out[4] = high

@@ -5,6 +5,7 @@ their keys, not by their places in the readings, so that a restart or a reload m
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -14,13 +15,17 @@ from numpy.typing import NDArray
 from detectors import Bank, Verdicts
 from slo._pickled import completed
 from slo.anomalies._detectors import Named, is_default, named
+from slo.anomalies._evidence import Floats, Made
 from slo.anomalies._rows import Rows
+from slo.anomalies._silence import told as silent
 from slo.anomalies._verdicts import Indices, nothing, put, put_one
 from slo.anomalies.messages import EntityKey, ReadingKey, Readings
-from slo.anomalies.model import Monitor
+from slo.anomalies.model import Feature, Monitor
 
 # The feature as which all features of an entity are judged as one; no feature can be called so.
 TOGETHER = "all features"
+
+_MADE = {"errors": Made.SHARE, "quantile": Made.MEAN, "mean": Made.MEAN}
 
 Make = Callable[[Monitor], Named]
 
@@ -116,7 +121,11 @@ class _Lane:
         self._keys: tuple[ReadingKey, ...] = ()
         self._at: dict[ReadingKey, int] = {}
         self._places = np.empty(0, np.int64)
-        self._banked: list[tuple[Bank, Indices, Indices]] = []
+        self._banked: list[tuple[Rows, Indices, Indices]] = []
+        # What that which is judged is made of, a `Made` each.
+        self._made = np.empty(0, np.int8)
+        # What a single event makes of a rate of events; 0 for anything else.
+        self._ones = np.empty(0)
         self._single: list[tuple[int, dict[str, int], Named]] = []
 
     def judge(self, readings: Readings) -> Judged | None:
@@ -139,10 +148,8 @@ class _Lane:
             known = self._state.alerts
             verdicts.alert[:] = [key in known for key in self._keys] if known else False
             return Judged(self._keys, values, verdicts, self._at)
-        for bank, places, rows in self._banked:
-            spread = np.full(bank.rows, np.nan)
-            spread[rows] = values[places]
-            put(verdicts, places, bank.observe(readings.at, spread), rows)
+        for each, places, rows in self._banked:
+            put(verdicts, places, self._judge(each, places, rows, values, readings), rows)
         for place, features, detector in self._single:
             found = {name: float(values[at]) for name, at in features.items()}
             found = {name: value for name, value in found.items() if np.isfinite(value)}
@@ -152,9 +159,29 @@ class _Lane:
         )
         return Judged(self._keys, values, verdicts, self._at)
 
+    def _judge(
+        self, each: Rows, places: Indices, rows: Indices, values: Floats, readings: Readings
+    ) -> Verdicts:
+        """Verdicts of a bank, one a row."""
+        spread, events = np.full(each.bank.rows, np.nan), np.zeros(each.bank.rows)
+        made = np.zeros(each.bank.rows, np.int8)
+        spread[rows] = values[places]
+        events[rows] = readings.counts[self._places[places]]
+        made[rows] = self._made[places]
+        chance = each.bank.every * each.bank.false_alarms
+        before = copy(each.usual)
+        judged = each.usual.judged(spread, events, made, chance)
+        verdicts = each.bank.observe(readings.at, judged)
+        verdicts = before.told(verdicts, judged, events, made, chance)
+        one = np.zeros(each.bank.rows)
+        one[rows] = self._ones[places]
+        expected = each.silence.expected(readings.at)
+        missed = each.silence.observe(readings.at, events)
+        return silent(verdicts, missed, expected, one, chance, each.bank.every)
+
     def state(self) -> LaneState:
         banks = {
-            budget: Rows(each.bank.trimmed(), each.rows, each.free)
+            budget: replace(each, bank=each.bank.trimmed())
             for budget, each in self._state.banks.items()
         }
         return replace(self._state, banks=banks)
@@ -186,8 +213,23 @@ class _Lane:
         ]
         self._keys = (*keys, *(key for key, _, features in singles if key.feature == TOGETHER))
         self._at = {key: at for at, key in enumerate(self._keys)}
+        self._made = np.array([self._made_of(key) for key in self._keys], np.int8)
+        self._ones = np.array([self._one(key) for key in self._keys], np.float64)
         self._fill(budgets)
         self._hire(singles)
+
+    def _made_of(self, key: ReadingKey) -> Made:
+        feature = self._feature(key)
+        return _MADE.get(feature.kind, Made.WHOLE) if feature else Made.WHOLE
+
+    def _one(self, key: ReadingKey) -> float:
+        feature, monitor = self._feature(key), self._monitors[key.entity.monitor]
+        counts = feature is not None and feature.kind == "rate" and feature.bad is None
+        return feature.per / monitor.every if feature and counts else 0.0
+
+    def _feature(self, key: ReadingKey) -> Feature | None:
+        features = self._monitors[key.entity.monitor].features
+        return next((each for each in features if each.name == key.feature), None)
 
     def _fill(self, budgets: Mapping[float, list[int]]) -> None:
         banks = self._state.banks
@@ -200,7 +242,7 @@ class _Lane:
             rows.keep([self._keys[at] for at in places])
             at = np.array(places, np.int64)
             mine = np.array([rows.rows[self._keys[place]] for place in places], np.int64)
-            self._banked.append((rows.bank, at, mine))
+            self._banked.append((rows, at, mine))
 
     def _hire(self, singles: list[tuple[ReadingKey, Monitor, dict[str, int]]]) -> None:
         kept: dict[ReadingKey, tuple[str, Named]] = {}

@@ -36,9 +36,12 @@ def day() -> list[tuple[str, Readings]]:
     found = []
     for moment in range(MOMENTS):
         at = NOW + 60 * moment
-        values = {each: 10.0 + random.uniform(-1, 1) for each in SERIES}
+        values = {
+            each: 0.0 if each.feature == ERRORS.name else 10.0 + random.uniform(-1, 1)
+            for each in SERIES
+        }
         if BREAKS <= moment < MENDS:
-            values |= {key(ERRORS, "m1"): 80.0, key(P95, "m1"): 90.0, key(RATE): 0.0}
+            values |= {key(ERRORS, "m1"): 0.8, key(P95, "m1"): 90.0, key(RATE): 0.0}
         found.append(("0", readings(at, values)))
         calm = {key(RATE, service="billing"): 5.0 + random.uniform(-1, 1)}
         found.append(("1", readings(at, calm, shard="1")))

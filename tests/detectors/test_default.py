@@ -231,3 +231,10 @@ def test_rows_of_a_bank_are_grown_freed_and_counted():
 
 def test_a_row_is_small():
     assert _kernel.SIZE * 8 < 3 * 1024
+
+
+def test_what_was_never_negative_is_not_expected_to_be():
+    rng = np.random.default_rng(7)
+    values = np.concatenate([rng.exponential(1, 3000), 40 + rng.exponential(1, 50)])
+    assert (judged(values)[30:, 2:5] >= 0).all()
+    assert (judged(values - 0.5)[30:, 3] < -0.5).any()

@@ -46,12 +46,12 @@ def same(left: Mapping[ReadingKey, tuple], right: Mapping[ReadingKey, tuple]) ->
         np.testing.assert_array_equal(left[each], right[each])
 
 
-def test_each_series_is_judged_as_by_a_bank_of_its_own() -> None:
+def test_each_series_is_judged_as_if_it_were_alone() -> None:
     detecting = Detecting(MONITORS)
-    alone = {each: Bank(60.0, MODELS.false_alarms) for each in (A, B, C, D)}
-    for bank in alone.values():
-        bank.grow(1)
-    waves = {each: wave(seed, 60) for seed, each in enumerate(alone)}
+    alone = {each: Detecting(MONITORS) for each in (A, B, C, D)}
+    bank = Bank(60.0, MODELS.false_alarms)
+    bank.grow(1)
+    waves = {each: wave(seed, 60) for seed, each in enumerate(alone)} | {B: wave(9, 60) / 100}
     for moment in range(60):
         at = NOW + 60 * moment
         known = (A, B) if moment < 20 else (D, C, A, B) if moment < 40 else (A, B, C, D)
@@ -60,8 +60,11 @@ def test_each_series_is_judged_as_by_a_bank_of_its_own() -> None:
         assert judged.keys == known
         assert [judged.places[each] for each in known] == list(range(len(known)))
         for each in known:
-            want = alone[each].observe(at, np.array([waves[each][moment]])).of(0)
-            np.testing.assert_allclose(found[each], want)
+            one = alone[each].judge(readings(at, {each: waves[each][moment]}))
+            np.testing.assert_array_equal(found[each], one.verdicts.of(0))
+        # A rate is judged as it is, by the bank alone.
+        want = bank.observe(at, np.array([waves[A][moment]])).of(0)
+        np.testing.assert_array_equal(found[A], want)
 
 
 def test_series_that_are_gone_free_their_rows_and_begin_anew() -> None:
