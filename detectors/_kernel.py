@@ -13,8 +13,9 @@ A reading is judged in two ways and scored once.
    the score.
 
 Everything is causal, O(1) a reading, and allocates nothing. The state of a series is a row of `SIZE` floats,
-all zeros when new. Each part works on its own places of the row, so that each can be used alone
-(`detectors.rarity`, `detectors.novelty`).
+all zeros when new. Each part works on its own places of the row, and is also an estimator on a row of
+its own: `detectors.rarity`, `detectors.novelty`, `detectors.season`, `detectors.alarms`. Their entries
+are here too, at the end: numba's cache sees a change in its own file only.
 
 Sources: winsorised exponential averages (Huber 1964; Gelper, Fried and Croux 2010, Robust forecasting with
 exponential and Holt-Winters smoothing); a Pareto tail above a high quantile, by Hill's estimator, trimmed
@@ -92,7 +93,7 @@ KNEE, ABOVE = 8.5, 0.1  # the score is rarity up to the knee, and rises by a ten
 GATE = 4.5  # novelty counts from this rarity on
 NOVEL, NOVEL_WEIGHT, CLOSING = 14.0, 8.0, 1e-4
 HOLD = 0.8  # share that a reading leaves of the unsqueezed score at least: episodes stay strange for a few
-SQUEEZE = 10.0  # unsqueezed score of 0.5
+SQUEEZE, FAINT = 10.0, 1e-3  # unsqueezed score of about 0.5; squeezed one of 0
 PEAK_LOW, PEAK_STEP, PEAK_NEAR = 3.0, 0.5, 5
 PEAK_SLOPE = 0.75  # e-folds of the prior rate an e-fold of rarity
 PEAK_WITHIN = 1.0 - math.exp(-PEAK_SLOPE * PEAK_STEP * (PEAK_NEAR - 0.5))
@@ -105,9 +106,12 @@ NUDGE, COUNTED = (
 ABSORB, ABSORB_DAYS, ABSORB_RARITY = 300.0, 3.0, 6.0
 TAIL_MEMORY, PEAK_MEMORY = 40_000.0, 180.0  # readings, and days, after which what was counted fades
 AHEAD = 2  # rows of a bank that are read ahead
+LEAST_SPACING = 1e-3  # seconds
 MISSING_RUN = 3.0  # readings in a row that make an episode of missing ones
 
 _njit = njit(cache=True, nogil=True, error_model="numpy")
+# Numba puts these into their callers itself: `step` is a sixth faster than with calls of them.
+_njit_inline = njit(cache=True, nogil=True, error_model="numpy", inline="always")
 _njit_fast = njit(cache=True, nogil=True, error_model="numpy", fastmath={"nnan", "nsz"})
 
 
@@ -167,8 +171,6 @@ def season_learn(s: Floats, x: float, p: float, i: int, k: float, dt: float) -> 
     n = s[i]
     q = s[i + 1]
     s[i + 1] = q + min(1.0, max(2.4 * dt / DAY, 1.0 / (n + 1.0))) * clip(d - q, c)
-    # The plain mean is the novelty's: 28 days.
-    s[i + 6] += (x - s[i + 6]) / (min(n, 1e5 / dt) + 1.0)
     s[i] = n + 1.0
     use = 1.0 if s[LOSS_SEASON] < SEASON_GAIN * s[LOSS_PLAIN] else 0.0
     if use != s[SEASON]:
@@ -367,6 +369,18 @@ def rarity(s: Floats, u: float, k: float) -> float:
     return min(1.0, k / WARM) * mixed
 
 
+@_njit_inline
+def residual_rarity(
+    s: Floats, y: float, k: float, i1: int, i2: int, off: float
+) -> tuple[float, float, float]:
+    """Rarity of what the levels leave of `y`, then learn it; and the bounds, as of `deviation`."""
+    z, low, high = deviation(s, y, k, i1, i2, off)
+    u = math.log(z + 1e-5)
+    rare = rarity(s, u, k)
+    tail_learn(s, u, k)
+    return rare, low, high
+
+
 # ---- Novelty -------------------------------------------------------------------------------------
 
 
@@ -434,6 +448,20 @@ def novelty(s: Floats, x: float, y: float, k: float, pace: float) -> float:
     return found
 
 
+@_njit_inline
+def day_novelty(s: Floats, x: float, k: float, dt: float, i1: int, i2: int, off: float) -> float:
+    """Novelty of the reading `x` and of what its time of day's plain mean leaves of it, then learn that.
+
+    The mean is of 28 days; of all readings until there is one on both sides.
+    """
+    plain = s[MEAN]
+    if s[i1] > 0.0 and s[i2] > 0.0:
+        plain = (1.0 - off) * s[i1 + 6] + off * s[i2 + 6]
+    s[MEAN] += max(0.002, 1.0 / k) * (x - s[MEAN])
+    s[i1 + 6] += (x - s[i1 + 6]) / (min(s[i1], 1e5 / dt) + 1.0)
+    return novelty(s, x, x - plain, k, s[PACE])
+
+
 # ---- Episodes and alerts -------------------------------------------------------------------------
 
 
@@ -466,6 +494,7 @@ def episode_learn(s: Floats, rare: float) -> None:
         for j in range(PEAK_BINS):
             s[PEAKS + j] *= 0.5
         s[SEEN] *= 0.5
+        s[MISSED] *= 0.5
     if rare >= PEAK_LOW:
         b = min(int((rare - PEAK_LOW) / PEAK_STEP), PEAK_BINS - 1)
         before = int(s[PEAK]) - 1
@@ -520,6 +549,32 @@ def alert(s: Floats, lift: float, ask: float, days: float, dt: float, k: float) 
             s[ACTIVE] = 1.0
             s[CALM] = 0.0
             s[TOP] = lift
+
+
+@_njit_inline
+def alarms(s: Floats, rare: float, ask: float, days: float, dt: float, k: float) -> float:
+    """Alert where a reading is too rare for the budget; then learn of it. Its probability.
+
+    Args:
+        s: the row.
+        rare: rarity of the reading.
+        ask: false alarms a day that are accepted.
+        days: since the last reading.
+        dt: seconds from reading to reading.
+        k: readings seen.
+    """
+    s[SEEN] += days
+    if rare >= PEAK_LOW:
+        rate = episode_rate(s, rare, rare + s[LOG_SPACING], dt)
+        lift = -math.log(rate / ask)
+        probability = min(1.0, rate * dt / DAY)
+    else:
+        # The rate matters only where an alert may be; elsewhere the share of readings will do.
+        lift = -50.0
+        probability = math.exp(-max(rare, 0.0))
+    alert(s, lift, ask, days, dt, k)
+    episode_learn(s, rare)
+    return probability
 
 
 @_njit
@@ -598,13 +653,41 @@ def alert_level(s: Floats, ask: float, dt: float) -> None:
     s[ALERT_Z] = math.exp(min(u, 300.0))
 
 
+# ---- Score ---------------------------------------------------------------------------------------
+
+
+@_njit_inline
+def combined(s: Floats, per: float, new: float, k: float) -> float:
+    """The score, before it is squeezed: rarity up to the knee, a tenth of it above, and there novelty.
+
+    Novelty is added as far as rarity has passed the gate, and a reading leaves 80 % of its score to the next
+    one at least.
+
+    Args:
+        s: the row.
+        per: rarity a minute.
+        new: novelty.
+        k: readings seen.
+    """
+    gate = per - GATE + s[LOG_PACE]
+    score = per if per < KNEE else KNEE + ABOVE * (per - KNEE)
+    if new > NOVEL and gate > 0.0 and k >= WARM:
+        score += NOVEL_WEIGHT * math.log(new / NOVEL) * min(1.0, gate)
+    if s[HELD] > 0.0:
+        score = max(score, HOLD * s[HELD])
+    s[HELD] = score
+    return score
+
+
 # ---- One reading ---------------------------------------------------------------------------------
 
 
 @_njit
 def squeezed(score: float) -> float:
-    """A score as a number in [0, 1)."""
-    return score / (score + SQUEEZE) if score > 0.0 else 1e-3 / (1.0 - score)
+    """A score as a number in [0, 1); a higher one is never lower."""
+    if score > 0.0:
+        return FAINT + (1.0 - FAINT) * score / (score + SQUEEZE)
+    return FAINT / (1.0 - score)
 
 
 @_njit
@@ -627,11 +710,15 @@ def pace(s: Floats, at: float, every: float, k: float) -> tuple[float, float]:
     """Learn the spacing of the readings; returns it, in seconds, and the days since the last reading."""
     gap = max(at - s[AT], 0.0)
     s[AT] = at
-    dt = every if every > 0.0 else gap
-    if every <= 0.0 and k > 2.0:
+    dt = every
+    if not every > 0.0:
         dt = s[SPACING]
-        dt += max(0.01, 1.0 / (k - 1.0)) * (min(gap, 3.0 * dt) - dt)
-    dt = max(dt, 1e-3)
+        if dt <= LEAST_SPACING:
+            dt = gap
+        elif gap > 0.0:
+            # Where time stands or goes back, nothing is learned of the spacing.
+            dt += max(0.01, 1.0 / (k - 1.0)) * (min(gap, 3.0 * dt) - dt)
+    dt = max(dt, LEAST_SPACING)
     if dt != s[SPACING]:
         s[SPACING] = dt
         s[LOG_SPACING] = math.log(dt / MINUTE)
@@ -701,35 +788,12 @@ def step(
     y = x - p if s[SEASON] > 0.0 else x
     shift = x - y
     expected = s[LEVELS + 1] + shift
-    z, low, high = deviation(s, y, k, i1, i2, off)
-    u = math.log(z + 1e-5)
-    rare = rarity(s, u, k)
+    rare, low, high = residual_rarity(s, y, k, i1, i2, off)
     per = rare + s[LOG_SPACING]
-    tail_learn(s, u, k)
-    plain = s[MEAN]
-    if s[i1] > 0.0 and s[i2] > 0.0:
-        plain = (1.0 - off) * s[i1 + 6] + off * s[i2 + 6]
-    s[MEAN] += max(0.002, 1.0 / k) * (x - s[MEAN])
     s[LEAST] = min(s[LEAST], x)
-    new = novelty(s, x, x - plain, k, s[PACE])
-    gate = per - GATE + s[LOG_PACE]
-    score = per if per < KNEE else KNEE + ABOVE * (per - KNEE)
-    if new > NOVEL and gate > 0.0 and k >= WARM:
-        score += NOVEL_WEIGHT * math.log(new / NOVEL) * min(1.0, gate)
-    if s[HELD] > 0.0:
-        score = max(score, HOLD * s[HELD])
-    s[HELD] = score
-    s[SEEN] += days
-    if rare >= PEAK_LOW:
-        rate = episode_rate(s, rare, per, dt)
-        lift = -math.log(rate / ask)
-        probability = min(1.0, rate * dt / DAY)
-    else:
-        # The rate matters only where an alert may be; elsewhere the share of readings will do.
-        lift = -50.0
-        probability = math.exp(-max(rare, 0.0))
-    alert(s, lift, ask, days, dt, k)
-    episode_learn(s, rare)
+    new = day_novelty(s, x, k, dt, i1, i2, off)
+    score = combined(s, per, new, k)
+    probability = alarms(s, rare, ask, days, dt, k)
     absorb(s, per, dt)
     out[0] = squeezed(score)
     out[1] = probability
@@ -788,3 +852,72 @@ def series(at: Floats, values: Floats, every: float, false_alarms: float, out: F
     row = np.zeros(SIZE)
     for i in range(len(values)):
         step(row, at[i], values[i], every, false_alarms, out[i])
+
+
+# ---- The parts alone -----------------------------------------------------------------------------
+
+
+@_njit
+def next_reading(s: Floats, at: float, x: float) -> float:
+    """Count a reading of a part's row, and begin the row with the first; 0 where there is none."""
+    if not (abs(x) < 1e100) or not (abs(at) < 1e15):
+        return 0.0
+    k: float = s[K] + 1.0
+    if k == 1.0:
+        start(s, at, x)
+    s[K] = k
+    return k
+
+
+@_njit
+def rarity_step(s: Floats, at: float, x: float, every: float) -> float:
+    """Rarity of a reading, then learn it; NaN where there is none."""
+    k = next_reading(s, at, x)
+    if k < 2.0:
+        return 0.0 if k == 1.0 else math.nan
+    dt, _ = pace(s, at, every, k)
+    i1, i2, off = season_place(at)
+    p = season_profile(s, i1, i2, off)
+    y = x - p if s[SEASON] > 0.0 else x
+    rare, _, _ = residual_rarity(s, y, k, i1, i2, off)
+    absorb(s, rare + s[LOG_SPACING], dt)
+    season_learn(s, x, p, i1, k, dt)
+    return rare
+
+
+@_njit
+def novelty_step(s: Floats, at: float, x: float, every: float) -> float:
+    """Novelty of a reading, then learn it; NaN where there is none."""
+    k = next_reading(s, at, x)
+    if k < 2.0:
+        return 0.0 if k == 1.0 else math.nan
+    dt, _ = pace(s, at, every, k)
+    i1, i2, off = season_place(at)
+    new = day_novelty(s, x, k, dt, i1, i2, off)
+    s[i1] += 1.0
+    return new
+
+
+@_njit
+def season_step(s: Floats, at: float, x: float, every: float) -> float:
+    """A reading less what the time of day adds to it, then learn it; itself where there is none."""
+    k = next_reading(s, at, x)
+    if k < 2.0:
+        return x
+    dt, _ = pace(s, at, every, k)
+    i1, i2, off = season_place(at)
+    p = season_profile(s, i1, i2, off)
+    y = x - p if s[SEASON] > 0.0 else x
+    season_learn(s, x, p, i1, k, dt)
+    return y
+
+
+@_njit
+def alarms_step(s: Floats, at: float, rare: float, every: float, false_alarms: float) -> float:
+    """Probability of a reading of such a rarity; NaN where there is none. The row has the alarm."""
+    k = next_reading(s, at, rare)
+    if k < 2.0:
+        return 1.0 if k == 1.0 else math.nan
+    dt, days = pace(s, at, every, k)
+    probability: float = alarms(s, rare, false_alarms * DAY, days, dt, k)
+    return probability

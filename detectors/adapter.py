@@ -12,6 +12,8 @@ from river import anomaly, base, compose, time_series
 
 from detectors.apart import Apart
 from detectors.forecast import RobustForecast
+from detectors.season import Season
+from detectors.timed import Timed
 
 _LEAST = 1e-12
 
@@ -40,6 +42,11 @@ def unwrapped(detector: base.Estimator) -> list[base.Estimator]:
         steps = list(detector.steps.values())
         return [*steps[:-1], *unwrapped(steps[-1])]
     return [detector]
+
+
+def _when(step: base.Estimator, at: float) -> dict[str, float]:
+    """The time of a reading, for a step that takes it."""
+    return {"at": at} if isinstance(step, Season) else {}
 
 
 class Adapter:
@@ -71,8 +78,10 @@ class Adapter:
             if issubclass(kind, _CENTRAL):
                 central = self.central(features, at)
                 return None if central is None else abs(value - central.expected) / central.width
-            return float(last.score_one(self._transformed(x), value))
-        x = self._transformed(dict(features))
+            return float(last.score_one(self._transformed(x, at), value))
+        x = self._transformed(dict(features), at)
+        if issubclass(kind, Timed):
+            return float(last.score_one(x, at=at))
         if issubclass(kind, anomaly.HalfSpaceTrees):
             # It says 0 for its first window; near 1 only the distance to 1 tells scores apart.
             return None if last._first_window else -math.log(1 - last.score_one(x) + _LEAST)  # noqa: SLF001
@@ -86,9 +95,11 @@ class Adapter:
             value, x = self._split(features, at)
             if isinstance(self.last, anomaly.PredictiveAnomalyDetection):
                 self._learn_width(value, self._forecast(features, at))
-            self.last.learn_one(self._learned_by_steps(x), value)
+            self.last.learn_one(self._learned_by_steps(x, at), value)
+        elif isinstance(self.last, Timed):
+            self.last.learn_one(self._learned_by_steps(dict(features), at), at=at)
         else:
-            self.last.learn_one(self._learned_by_steps(dict(features)))
+            self.last.learn_one(self._learned_by_steps(dict(features), at))
         self._learned += 1
 
     def central(self, features: Mapping[Any, float], at: float) -> Central | None:
@@ -115,15 +126,15 @@ class Adapter:
             others["time"] = at
         return features[target], others
 
-    def _transformed(self, x: dict[Any, float]) -> dict[Any, float]:
+    def _transformed(self, x: dict[Any, float], at: float) -> dict[Any, float]:
         for step in self.transformers:
-            x = step.transform_one(x)
+            x = step.transform_one(x, **_when(step, at))
         return x
 
-    def _learned_by_steps(self, x: dict[Any, float]) -> dict[Any, float]:
+    def _learned_by_steps(self, x: dict[Any, float], at: float) -> dict[Any, float]:
         for step in self.transformers:
-            step.learn_one(x)
-            x = step.transform_one(x)
+            step.learn_one(x, **_when(step, at))
+            x = step.transform_one(x, **_when(step, at))
         return x
 
     def _forecast(self, features: Mapping[Any, float], at: float) -> float:
@@ -137,7 +148,7 @@ class Adapter:
             return math.nan
         if issubclass(type(model), time_series.base.Forecaster):
             return float(model.forecast(last.horizon, [x] * last.horizon if x else None)[0])
-        return float(model.predict_one(self._transformed(x)))
+        return float(model.predict_one(self._transformed(x, at)))
 
     def _learn_width(self, value: float, expected: float) -> None:
         """Follow the size of errors; instead of river's mean of all squares, in which an outlier stays."""

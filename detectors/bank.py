@@ -5,6 +5,8 @@ from typing import Self
 import numpy as np
 
 from detectors import _kernel
+from detectors.alarms import check_false_alarms
+from detectors.timed import check_every
 from detectors.verdict import Floats, Verdicts
 
 
@@ -15,6 +17,9 @@ class Bank:
         every: seconds from one reading of a series to its next.
         false_alarms: how many of them a second and series are accepted, in ordinary times.
 
+    Raises:
+        ValueError: `every` is no number above 0, or `false_alarms` below 0 or none.
+
     >>> bank = Bank(every=60.0)
     >>> bank.grow(2)
     >>> verdicts = bank.observe(0.0, np.array([1.0, np.nan]))
@@ -23,6 +28,8 @@ class Bank:
     """
 
     def __init__(self, every: float, false_alarms: float = 1 / 604_800) -> None:
+        check_every(every)
+        check_false_alarms(false_alarms)
         self.every = float(every)
         self.false_alarms = float(false_alarms)
         self._rows = np.zeros((0, _kernel.SIZE))
@@ -55,6 +62,8 @@ class Bank:
         if len(values) != self.rows:
             raise ValueError(f"{len(values)} readings for {self.rows} series")
         out = np.empty((self.rows, 7))
+        # Of another type or layout they would have the kernel compiled anew.
+        values = np.ascontiguousarray(values, np.float64)
         _kernel.bank(self._rows, float(at), values, self.every, self.false_alarms, out)
         return Verdicts(
             score=out[:, 0],

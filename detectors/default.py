@@ -1,18 +1,16 @@
 """The default detector: of one series, one reading at a time."""
 
 import math
-from collections.abc import Hashable, Mapping
 
 import numpy as np
-from river import base
 
 from detectors import _kernel
+from detectors.alarms import check_false_alarms
+from detectors.timed import Rows, Timed
 from detectors.verdict import Floats, Verdict
 
-_EVERY = 60.0  # seconds between readings that come without a time
 
-
-class Detector(base.AnomalyDetector):
+class Detector(Timed):
     """The default detector: forecast, robust scale, tail, novelty, and a budget of false alarms.
 
     A reading is strange where what a forecast leaves of it is rare in the series' own past, and stranger
@@ -21,7 +19,10 @@ class Detector(base.AnomalyDetector):
     series has stayed at its new level for a day. There is nothing to set per series, nothing is trained.
 
     A feature is judged by what came before, never by what follows: a stream that is cut short has the same
-    scores. Of several features the strangest counts; `detectors.together` knows more of them.
+    scores. Of several features the strangest counts; `detectors.together` knows more of them. NaN is a
+    reading that is missing, and strange where that has seldom been; a feature that is left out was not read.
+
+    Its parts are of use alone: `Rarity`, `Novelty`, `Season` and `Alarms`, each in a module of its name.
 
     Parameters
     ----------
@@ -57,12 +58,12 @@ class Detector(base.AnomalyDetector):
     """
 
     def __init__(self, false_alarms: float = 1 / 604_800, every: float | None = None) -> None:
+        check_false_alarms(false_alarms)
         self.false_alarms = false_alarms
         self.every = every
+        self._rows = Rows(every)
         self._out = np.empty(7)
         self._row = np.zeros(_kernel.SIZE)
-        self._features: dict[Hashable, Floats] = {}
-        self._next = 0.0
 
     def observe(self, at: float, value: float) -> Verdict:
         """Judge a reading of the one series, then learn from it.
@@ -73,25 +74,8 @@ class Detector(base.AnomalyDetector):
         """
         return self._step(self._row, at, value)
 
-    def score_one(self, x: Mapping[Hashable, float], **kwargs: float) -> float:
-        """How strange a reading is, in [0, 1]; `at` may give its time in Unix seconds."""
-        at = kwargs.get("at", self._next)
-        scores = [
-            self._step(row.copy(), at, float(value)).score
-            for name, value in x.items()
-            if (row := self._features.get(name)) is not None
-        ]
-        return max(scores, default=0.0)
-
-    def learn_one(self, x: Mapping[Hashable, float], **kwargs: float) -> None:
-        """Learn a reading; `at` may give its time in Unix seconds."""
-        at = kwargs.get("at", self._next)
-        for name, value in x.items():
-            row = self._features.get(name)
-            if row is None:
-                row = self._features[name] = np.zeros(_kernel.SIZE)
-            self._step(row, at, float(value))
-        self._next = at + (self.every or _EVERY)
+    def _judge(self, row: Floats, at: float, value: float) -> float:
+        return self._step(row, at, value).score
 
     def _step(self, row: Floats, at: float, value: float) -> Verdict:
         out = self._out

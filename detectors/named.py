@@ -30,6 +30,8 @@ from detectors.conformal import Conformal
 from detectors.evt import DSPOT
 from detectors.forecast import RobustForecast
 from detectors.parameters import Unusable, checked, listed, plain, shown
+from detectors.rarity import Rarity
+from detectors.season import Season
 from detectors.tails import Tails
 
 _MODULES = (
@@ -47,7 +49,7 @@ _MODULES = (
 )
 # Of text, of categories, or of other statistics: of no use here.
 _LEFT_OUT = {"FeatureHasher", "GapEncoder", "LDA", "OneHotEncoder", "OrdinalEncoder", "Link"}
-_OWN = (Conformal, DSPOT, RobustForecast, Tails)
+_OWN = (Conformal, DSPOT, Rarity, RobustForecast, Season, Tails)
 _ROOMS = ("river.", "burnline.")
 _DEEPEST = 8
 _MOST_NODES = 1_000_000

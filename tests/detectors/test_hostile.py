@@ -191,7 +191,7 @@ def test_a_score_uses_nothing_after_it(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in DETECTORS if hasattr(DETECTORS[name], "observe")]
+    "name", [name for name, kind in DETECTORS.items() if isinstance(kind, Calibrated | Together)]
 )
 def test_observing_is_scoring_and_learning(name: str) -> None:
     one, other = DETECTORS[name].clone(), DETECTORS[name].clone()

@@ -35,5 +35,9 @@ def test_every_part_is_on_the_page() -> None:
         "Tails",
         "RobustForecast",
         "Episodes",
+        "Rarity",
+        "Novelty",
+        "Season",
+        "Alarms",
     ):
         assert f".{name}`" in PAGE

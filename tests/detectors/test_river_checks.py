@@ -14,11 +14,16 @@ CASES = [
 
 def test_every_estimator_is_found() -> None:
     assert {kind.__name__ for kind in kinds()} >= {
+        "Alarms",
         "Calibrated",
         "Conformal",
         "DSPOT",
         "Episodes",
+        "Detector",
+        "Novelty",
+        "Rarity",
         "RobustForecast",
+        "Season",
         "Tails",
         "Together",
     }
