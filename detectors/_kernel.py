@@ -105,7 +105,7 @@ NUDGE, COUNTED = (
 # After so many readings or days in a row, all so rare (a minute) or rarer, a level is the new one.
 ABSORB, ABSORB_DAYS, ABSORB_RARITY = 300.0, 3.0, 6.0
 TAIL_MEMORY, PEAK_MEMORY = 40_000.0, 180.0  # readings, and days, after which what was counted fades
-AHEAD = 2  # rows of a bank that are read ahead
+AHEAD = 3  # rows of a bank that are read ahead
 LEAST_SPACING = 1e-3  # seconds
 MISSING_RUN = 3.0  # readings in a row that make an episode of missing ones
 
@@ -195,14 +195,15 @@ def scale_floor(s: Floats, y: float, k: float) -> float:
     """
     dx = abs(y - s[LAST])
     s[LAST] = y
-    if dx > 0.0:
+    # One change in four will do, once there are some: logarithms are dear.
+    if dx > 0.0 and (k < 64.0 or (int(k) & 3) == 0):
         n = s[CHANGES] + 1.0
         s[CHANGES] = n
         if n == 1.0:
             s[CHANGE] = math.log(dx)
         else:
-            s[CHANGE] += max(0.001, 1.0 / n) * (math.log(dx) - s[CHANGE])
-        if k < 64.0 or (int(k) & 7) == 0:
+            s[CHANGE] += max(0.004, 1.0 / n) * (math.log(dx) - s[CHANGE])
+        if k < 64.0 or (int(k) & 15) == 0:
             s[FLOOR] = FLOOR_SHARE * math.exp(s[CHANGE])
     base: float = 1e-9 * abs(y) + 1e-12 + SPREAD_SHARE * s[SPREAD]
     d = y - s[CENTRE]
@@ -248,13 +249,14 @@ def deviation(
             level = s[LEVELS + 4]
             r = short - level
             scale = s[SCALES + 3] + base + 0.285 * s[FLOOR]
-        z = abs(r) / scale
         mean = s[MEANS + j] if k > 2.0 else 1.0
         usual = max(g1 * s[i1 + 2 + j] + g2 * s[i2 + 2 + j] + g0 * mean, 0.1 * mean) + 1e-9
-        here = z * (mean + 1e-9) / usual
+        times = usual / (mean + 1e-9)
+        here = abs(r) / (scale * times)
+        z = here * times
         if here > top:
             top = here
-        half = s[ALERT_Z] * scale * usual / (mean + 1e-9)
+        half = s[ALERT_Z] * scale * times
         if j < 3:
             low = max(low, level - half)
             high = min(high, level + half)
@@ -753,19 +755,18 @@ def missing(s: Floats, ask: float, out: Floats) -> None:
 
 
 @_njit
-def step(
-    s: Floats, at: float, value: float, every: float, false_alarms: float, out: Floats
+def judge(
+    s: Floats,
+    at: float,
+    i1: int,
+    i2: int,
+    off: float,
+    value: float,
+    every: float,
+    false_alarms: float,
+    out: Floats,
 ) -> None:
-    """Judge a reading, then learn from it.
-
-    Args:
-        s: the series' row.
-        at: Unix seconds.
-        value: the reading; NaN, infinite and absurd ones count as missing.
-        every: seconds from reading to reading; 0 to learn that.
-        false_alarms: accepted, a second.
-        out: takes score, probability, expected, lower, upper, alert, learning.
-    """
+    """As `step`, with the place of the time of day, which is the same for all rows of a bank."""
     ask = false_alarms * DAY
     if not (abs(value) < 1e100) or not (abs(at) < 1e15):
         missing(s, ask, out)
@@ -783,7 +784,6 @@ def step(
         return
     s[K] = k
     dt, days = pace(s, at, every, k)
-    i1, i2, off = season_place(at)
     p = season_profile(s, i1, i2, off)
     y = x - p if s[SEASON] > 0.0 else x
     shift = x - y
@@ -821,9 +821,26 @@ def step(
 
 
 @_njit
-def touch(s: Floats, at: float) -> float:
+def step(
+    s: Floats, at: float, value: float, every: float, false_alarms: float, out: Floats
+) -> None:
+    """Judge a reading, then learn from it.
+
+    Args:
+        s: the series' row.
+        at: Unix seconds.
+        value: the reading; NaN, infinite and absurd ones count as missing.
+        every: seconds from reading to reading; 0 to learn that.
+        false_alarms: accepted, a second.
+        out: takes score, probability, expected, lower, upper, alert, learning.
+    """
+    i1, i2, off = season_place(at if abs(at) < 1e15 else 0.0)
+    judge(s, at, i1, i2, off, value, every, false_alarms, out)
+
+
+@_njit
+def touch(s: Floats, i1: int, i2: int) -> float:
     """Read what a step will need of a row: it is under way while the rows before are worked on."""
-    i1, i2, _ = season_place(at)
     read: float = (
         (s[0] + s[8] + s[16] + s[24] + s[32] + s[40] + s[i1] + s[i2])
         + (s[VIEWS] + s[VIEWS + 8] + s[VIEWS + 16] + s[VIEWS + 24] + s[VIEWS + 32] + s[VIEWS + 40])
@@ -839,10 +856,10 @@ def bank(
     """One reading of each series: `step`, row by row. The number that is returned means nothing."""
     n = len(rows)
     read = 0.0
-    place = at if abs(at) < 1e15 else 0.0
+    i1, i2, off = season_place(at if abs(at) < 1e15 else 0.0)
     for i in range(n):
-        read += touch(rows[min(i + AHEAD, n - 1)], place)
-        step(rows[i], at, values[i], every, false_alarms, out[i])
+        read += touch(rows[min(i + AHEAD, n - 1)], i1, i2)
+        judge(rows[i], at, i1, i2, off, values[i], every, false_alarms, out[i])
     return read
 
 
