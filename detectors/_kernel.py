@@ -485,6 +485,10 @@ def episode_rate(s: Floats, rare: float, per: float, dt: float) -> float:
     count = 0.0
     for j in range(b, min(PEAK_BINS, b + PEAK_NEAR)):
         count += s[PEAKS + j]
+    running = int(s[PEAK]) - 1
+    if b <= running < b + PEAK_NEAR:
+        # An incident that builds up does not count itself.
+        count -= 1.0
     seen: float = PRIOR_DAYS + s[SEEN]
     return (PRIOR_DAYS * prior_rate(per, dt) + count / PEAK_WITHIN) / seen
 
