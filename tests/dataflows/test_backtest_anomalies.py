@@ -93,7 +93,9 @@ def test_an_incident_is_in_the_report_for_programs(folder: Path) -> None:
     )
     assert cause["since"] == "2026-09-21T14:34:00.000Z"
     assert cause["value"] == pytest.approx(10.0, rel=0.02)
-    assert (cause["lower"], cause["upper"], cause["expected"]) == (0.0, BOUND, 1.0)
+    # The band is that of a median of so few events, and so wider than the detector's.
+    assert cause["lower"] == 0.0
+    assert 1.0 <= cause["expected"] < BOUND < cause["upper"] < cause["value"]
     assert cause["unusual"] == "less than once in 10 years"
     assert found["count"] == 1
     assert found["starts_at"] < found["ends_at"]
