@@ -48,7 +48,7 @@ schema: setup  ## write the JSON Schema of the SLO files anew
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
-		--quiet pyproject.toml scripts/build.in -o requirements.lock
+		--quiet --no-emit-package burnline-llm pyproject.toml scripts/build.in -o requirements.lock
 
 clean:  ## remove what setup and the tests made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 stamp=.venv/.burnline-setup
-wanted=$(cat requirements.lock pyproject.toml scripts/setup.sh | cksum)
+wanted=$(cat requirements.lock pyproject.toml instrumentation/pyproject.toml scripts/setup.sh | cksum)
 if [ -x .venv/bin/burnline ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] \
     && .venv/bin/python -c '' 2>/dev/null; then
   exit 0
@@ -51,5 +51,6 @@ rm -rf .venv-uv
 echo "burnline: installing into .venv with $(.venv/bin/python --version), from requirements.lock" >&2
 .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 # The build warns of folders with the name of the package, which an editable install is all about.
-PYTHONWARNINGS=ignore .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+PYTHONWARNINGS=ignore .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation \
+  -e . -e instrumentation
 printf '%s\n' "$wanted" >"$stamp"

@@ -1,0 +1,1 @@
+"""Traces, metrics, logs, cost and profiles of an application's LLM calls."""
