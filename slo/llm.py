@@ -1,7 +1,7 @@
 """Fields that the engine works out for every model call, whatever library wrote its span.
 
-They are named like attributes of a span, so that selectors and `by` take them: `{ span.burnline.call = true }`.
-`aliases.yaml` says what they are made of; `docs/llm.md` says how.
+They are named like attributes of a span, so that selectors and `by` take them:
+`{ span.burnline.call = true }`. `aliases.yaml` says what they are made of; `docs/llm.md` says how.
 """
 
 from slo.columns import Field
@@ -36,5 +36,6 @@ ERROR_TYPE = Field("span", "error.type")
 TENANT = Field("span", "tenant.id")
 SERVICE = Field("resource", "service.name")
 
-# Operations that call a model; agents, tools and workflows carry a model's name, too, and call none by themselves.
+# Operations that call a model. Agents, tools and workflows carry a model's name, too, and call none
+# by themselves.
 CALLS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
