@@ -101,7 +101,8 @@ def usage_matrices(layout: UsageLayout, usage: Sequence[UsageTotals]) -> tuple[F
     counts = layout.calls.sums([each.counts for each in usage], WIDTH)
     values = counts.astype(np.float64)
     for first in (DURATIONS, FIRST_TOKENS):
-        values[:, first : first + _BUCKETS] = counts[:, first : first + _BUCKETS].cumsum(axis=1)
+        buckets = values[:, first : first + _BUCKETS]
+        np.cumsum(buckets, axis=1, out=buckets)
     values[:, [DURATION_US, FIRST_TOKEN_US]] /= 1e6
     values[:, NANODOLLARS] /= 1e9
     values[counts[:, PRICED] == 0, NANODOLLARS] = np.nan

@@ -33,8 +33,8 @@ DURATION_US, FIRST_TOKEN_US = PRICED + 1, PRICED + 2
 DURATIONS = FIRST_TOKEN_US + 1
 FIRST_TOKENS = DURATIONS + len(EDGES) + 1
 WIDTH = FIRST_TOKENS + len(EDGES) + 1
-# A sum stays here, rather than wrap: half of what an int64 holds, so that two can be added.
-MOST = 2**62
+# A sum stays here, rather than wrap: two of them can still be added in an int64.
+MOST = 2**62 - 1
 
 
 class CallKey(NamedTuple):
