@@ -26,8 +26,6 @@ class Call(Timed):
 
     __slots__ = (
         "_chunk_reader",
-        "first_seen",
-        "last_chunk",
         "_outer",
         "_streaming",
         "_summed",
@@ -38,8 +36,10 @@ class Call(Timed):
         "chunks",
         "cost",
         "finish_reasons",
+        "first_seen",
         "gaps",
         "input_tokens",
+        "last_chunk",
         "model",
         "operation",
         "output_tokens",
