@@ -98,6 +98,7 @@ class Call(Timed):
         self.gaps: list[float] = []
         self.attempts: _attempts.Attempts | None = None
         self.first_seen = self.last_chunk = 0
+        self.is_closing = False
         self._streaming = False
         self._summed = summed
         self._outer: Call | None = None
