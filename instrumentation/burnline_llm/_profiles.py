@@ -87,6 +87,7 @@ class CallProfiles:
         self._running: WeakKeyDictionary[Call, tuple[Mode, _profilers.Running]] = (
             WeakKeyDictionary()
         )
+        self._texts: WeakKeyDictionary[Call, tuple[Mode, str | None]] = WeakKeyDictionary()
 
     def started(self, call: "Call") -> None:
         """A call has begun."""
@@ -99,12 +100,23 @@ class CallProfiles:
         if running is not None:
             self._running[call] = mode, running
 
+    def left(self, call: "Call") -> None:
+        """The code around a call is left while its stream goes on: the profile is of what was inside.
+
+        Profilers hook into a thread, and a stream may be read to its end in another.
+        """
+        found = self._running.get(call)
+        if found is not None and found[0].slow is None:
+            mode, running = self._running.pop(call)
+            self._texts[call] = mode, running.stop()
+
     def completed(self, call: "Call") -> None:
         """A call has ended."""
-        found = self._running.pop(call, None) if self._running else None
-        if found is not None:
-            mode, running = found
+        if call in self._running:
+            mode, running = self._running.pop(call)
             attach(call.span, mode, running.stop())
+        elif call in self._texts:
+            attach(call.span, *self._texts.pop(call))
 
     failed = completed
 

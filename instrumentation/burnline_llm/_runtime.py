@@ -39,6 +39,8 @@ class Runtime:
         self.tracer: trace.Tracer = trace.get_tracer(SCOPE)
         self.observers: tuple[Observer, ...] = ()
         self.step_ended: Callable[[Step], None] | None = None
+        # Told that the code around a call is left while its stream goes on, perhaps in another thread.
+        self.left: Callable[[Call], None] | None = None
         self.capture: Capture | None = None  # None: no content leaves the application
         self.redact: Redactor = default_redactor
         self.ready = False

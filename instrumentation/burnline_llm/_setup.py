@@ -1,4 +1,4 @@
-"""`setup()`: providers, exporters, the metrics page. Without it calls run as well, on whatever providers there are."""
+"""`setup()`: providers, exporters, the metrics page. Without it calls run as well."""
 
 import atexit
 import logging
@@ -28,6 +28,7 @@ from burnline_llm._otel_metrics import OtelMetrics
 from burnline_llm._redaction import Redactor, default_redactor
 from burnline_llm._runtime import SCOPE, Observer, runtime
 from burnline_llm._sampling import KeepErrorsAndSlow
+from burnline_llm.prices import load_own, use
 
 _log = logging.getLogger("burnline_llm")
 _SECONDS_TO_END = 5.0
@@ -50,9 +51,7 @@ class Telemetry:
     def flush(self, seconds: float = _SECONDS_TO_END) -> None:
         """Send what is waiting, for at most so long."""
         _streams.flush(seconds)
-        _bounded(
-            [lambda flush=flush: flush(int(seconds * 1000)) for flush in self.flushes], seconds
-        )
+        _bounded([partial(flush, int(seconds * 1000)) for flush in self.flushes], seconds)
 
     def shutdown(self, seconds: float = _SECONDS_TO_END) -> None:
         """Send what is waiting, and end, for at most so long; calls go on without telemetry."""
@@ -75,7 +74,7 @@ class Telemetry:
 
 
 def _bounded(steps: Sequence[Callable[[], object]], seconds: float) -> None:
-    """Run steps beside each other, and wait for them only so long: a collector that is down must not hold an exit up."""
+    """Run steps beside each other, for so long at most: a collector that is down must not hold an exit up."""
 
     def run(step: Callable[[], object]) -> None:
         try:
@@ -110,8 +109,8 @@ def setup(
 ) -> Telemetry:
     """Set telemetry up for this process; later calls return what the first one made.
 
-    Providers that the application has set already are used as they are. OpenTelemetry's own variables
-    (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SDK_DISABLED`, …) count where nothing is given.
+    Providers that the application has set already are used as they are. Where nothing is given,
+    OpenTelemetry's own variables count: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_RESOURCE_ATTRIBUTES` and so on.
 
     Args:
         service: `service.name`; unless given, as OTEL_SERVICE_NAME says.
@@ -156,7 +155,9 @@ def setup(
         )
         _logs.use(written)
         lines = (CallLogs(written),) if logs is not None or records is not None else ()
-        _observers(tuple(thresholds), (_profiles.CallProfiles(mode), *lines))
+        profiles = _profiles.CallProfiles(mode)
+        runtime.left = profiles.left
+        _observers(tuple(thresholds), (profiles, *lines))
         _costs(prices)
         _capture(content, redactor)
         if pyroscope is not None:
@@ -228,7 +229,8 @@ def _observers(thresholds: tuple[float, ...], others: tuple[Observer, ...]) -> N
         runtime.observers = (*runtime.observers, *others)
         if thresholds:
             _log.warning(
-                "burnline-llm: calls ran before setup(), so histograms have no edges at its thresholds"
+                "burnline-llm: calls ran before setup(), so histograms have no edges at its thresholds: "
+                "call setup() first"
             )
         return
     otel = OtelMetrics(thresholds)
@@ -239,9 +241,7 @@ def _observers(thresholds: tuple[float, ...], others: tuple[Observer, ...]) -> N
 
 def _costs(prices: str | Path | None) -> None:
     if prices is not None:
-        from burnline_llm import prices as table  # noqa: PLC0415
-
-        table.load_own(prices)
+        use(load_own(prices))
 
 
 def _capture(content: bool | None, redactor: Redactor) -> None:  # noqa: FBT001
@@ -256,7 +256,8 @@ def _serve(made: Telemetry, host: str, port: int) -> None:
         server, thread = start_http_server(port, host)
     except OSError as error:
         _log.error(
-            "burnline-llm: /metrics can't be served at %s:%d: %s. Choose another metrics_port, or 0 for a free one",
+            "burnline-llm: /metrics can't be served at %s:%d: %s. "
+            "Choose another metrics_port, or 0 for a free one",
             host,
             port,
             error,

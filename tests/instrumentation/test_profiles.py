@@ -25,7 +25,9 @@ def profiled(monkeypatch):
     monkeypatch.setattr(runtime, "ready", True)
 
     def use(mode: Mode | None):
-        monkeypatch.setattr(runtime, "observers", (CallProfiles(mode),))
+        profiles = CallProfiles(mode)
+        monkeypatch.setattr(runtime, "observers", (profiles,))
+        monkeypatch.setattr(runtime, "left", profiles.left)
 
         def found() -> list[tuple[str, str]]:
             return [
@@ -178,20 +180,29 @@ def test_cprofile_in_two_threads_at_once(profiled) -> None:
 
 def test_a_stream_read_to_its_end_in_another_thread(profiled) -> None:
     found = profiled(Mode())
-    with Call("p", "m") as call:
-        stream = call.stream(iter([1, 2]))
-    reader = threading.Thread(target=lambda: list(stream))
-    reader.start()
-    reader.join()
-    assert found() == []
+    for _ in range(2):
+        with Call("p", "m") as call:
+            busy()
+            stream = call.stream(iter([1, 2]))
+        reader = threading.Thread(target=lambda stream=stream: list(stream))
+        reader.start()
+        reader.join()
+    first, second = found()
+    assert "busy" in first[1]
+    assert "busy" in second[1], "the first one's profiler does not run on"
 
 
 def test_an_exception_goes_through(profiled) -> None:
     found = profiled(None)
     error = ValueError("x")
-    with pytest.raises(ValueError, match="x") as caught, Call("p", "m"), profile_llm_call():
-        busy()
-        raise error
+
+    def ask() -> None:
+        with Call("p", "m"), profile_llm_call():
+            busy()
+            raise error
+
+    with pytest.raises(ValueError, match="x") as caught:
+        ask()
     assert caught.value is error
     assert len(found()) == 1
 
@@ -207,8 +218,8 @@ def test_without_pyinstrument_the_call_goes_on_and_it_is_said(
     assert "pip install 'burnline-llm[profile]'" in caplog.text
 
 
-def test_a_long_profile_is_cut(profiled) -> None:
-    span = runtime.tracer.start_span("s")
+def test_a_long_profile_is_cut() -> None:
+    span = TracerProvider().get_tracer("t").start_span("s")
     _profiles.attach(span, Mode(), "x" * 100_000)
     (event,) = span.events
     assert len(event.attributes["burnline.profile.text"]) == _profiles.LONGEST

@@ -137,5 +137,5 @@ def test_threads() -> None:
     "bad", [{"ratio": 1.5}, {"ratio": 0.1, "slow": 0}, {"ratio": 0.1, "most_spans": 0}]
 )
 def test_senseless_arguments_are_refused(bad) -> None:
-    with pytest.raises(ValueError, match="write|above"):
+    with pytest.raises(ValueError, match=r"write|above"):
         KeepErrorsAndSlow(SimpleSpanProcessor(InMemorySpanExporter()), **bad)
