@@ -206,6 +206,12 @@ def _rows(period: Period) -> list[list[float]]:
     ]
 
 
+def warm_up() -> None:
+    """Compile the kernel, or load it from numba's cache."""
+    none, place = np.zeros(1), np.zeros(1, np.int64)
+    _priced(np.array([_UNKNOWN]), place, none, none, none, none, none, none)
+
+
 @njit(cache=True, nogil=True)
 def _priced(
     rates: NDArray[np.float64],
