@@ -30,7 +30,7 @@ class OnceAMinute(logging.Filter):
         self._lock = threading.Lock()
         self._next = 0.0
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - any record
         """Whether to log the record."""
         now = time.monotonic()
         with self._lock:

@@ -141,18 +141,16 @@ class OtelMetrics:
                 names.OPERATION: call.operation,
                 names.PROVIDER: call.provider or "unknown",
             }
-            for name, value in (
-                (names.REQUEST_MODEL, self._label(call.model) if call.model else None),
-                (
-                    names.RESPONSE_MODEL,
-                    self._label(call.response_model) if call.response_model else None,
+            known = {
+                names.REQUEST_MODEL: self._label(call.model) if call.model else None,
+                names.RESPONSE_MODEL: (
+                    self._label(call.response_model) if call.response_model else None
                 ),
-                (names.SERVER_ADDRESS, call.server_address),
-                (names.SERVER_PORT, call.server_port),
-                (names.ERROR_TYPE, call.error_type),
-            ):
-                if value is not None:
-                    plain[name] = value
+                names.SERVER_ADDRESS: call.server_address,
+                names.SERVER_PORT: call.server_port,
+                names.ERROR_TYPE: call.error_type,
+            }
+            plain.update({name: value for name, value in known.items() if value is not None})
             found = (
                 plain,
                 {**plain, names.TOKEN_TYPE: "input"},

@@ -1,8 +1,8 @@
 """Reads what providers' clients answer: OpenAI, Anthropic, Google, LiteLLM, Bedrock, and dicts like theirs.
 
-No client is imported: shapes are told apart by their fields. Tokens are counted as OpenTelemetry does: cached ones
-are among the input, reasoning among the output. Anthropic and Bedrock count cached ones apart, Google thoughts: they
-are added here, once.
+No client is imported: shapes are told apart by their fields. Tokens are counted as OpenTelemetry does:
+cached ones are among the input, reasoning among the output. Anthropic and Bedrock count cached ones apart,
+Google thoughts: they are added here, once.
 """
 
 from collections.abc import Mapping
@@ -261,7 +261,7 @@ _ANTHROPIC = (
 
 
 def _both(begun: Any, end: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Anthropic tells the input at the start and the output at the end; where the end tells both, the end counts."""
+    """Anthropic tells the input at the start, the output at the end; where the end tells both, it counts."""
     merged = {name: get(begun, name) for name in _ANTHROPIC}
     if end is not None:
         merged.update({name: value for name in _ANTHROPIC if (value := get(end, name)) is not None})

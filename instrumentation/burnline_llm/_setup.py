@@ -1,10 +1,11 @@
-"""`setup()`: providers, exporters, the metrics page. Without it calls run as well, on whatever providers there are."""
+"""`setup()`: providers, exporters, the metrics page. Without it calls run as well."""
 
 import atexit
 import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,7 @@ from burnline_llm._attribution import AttributionProcessor
 from burnline_llm._metrics import PrometheusMetrics
 from burnline_llm._otel_metrics import OtelMetrics
 from burnline_llm._runtime import SCOPE, runtime
+from burnline_llm.prices import load_own, use
 
 _log = logging.getLogger("burnline_llm")
 _SECONDS_TO_END = 5.0
@@ -41,9 +43,7 @@ class Telemetry:
     def flush(self, seconds: float = _SECONDS_TO_END) -> None:
         """Send what is waiting, for at most so long."""
         _streams.flush(seconds)
-        _bounded(
-            [lambda flush=flush: flush(int(seconds * 1000)) for flush in self.flushes], seconds
-        )
+        _bounded([partial(flush, int(seconds * 1000)) for flush in self.flushes], seconds)
 
     def shutdown(self, seconds: float = _SECONDS_TO_END) -> None:
         """Send what is waiting, and end, for at most so long; calls go on without telemetry."""
@@ -66,7 +66,7 @@ class Telemetry:
 
 
 def _bounded(steps: Sequence[Callable[[], object]], seconds: float) -> None:
-    """Run steps beside each other, and wait for them only so long: a collector that is down must not hold an exit up."""
+    """Run steps beside each other, for so long at most: a collector that is down must not hold an exit up."""
 
     def run(step: Callable[[], object]) -> None:
         try:
@@ -164,7 +164,8 @@ def _observers(thresholds: tuple[float, ...]) -> None:
     if runtime.ready:
         if thresholds:
             _log.warning(
-                "burnline-llm: calls ran before setup(), so histograms have no edges at its thresholds"
+                "burnline-llm: calls ran before setup(), so histograms have no edges at its thresholds: "
+                "call setup() first"
             )
         return
     otel = OtelMetrics(thresholds)
@@ -175,9 +176,7 @@ def _observers(thresholds: tuple[float, ...]) -> None:
 
 def _costs(prices: str | Path | None) -> None:
     if prices is not None:
-        from burnline_llm import prices as table  # noqa: PLC0415
-
-        table.load_own(prices)
+        use(load_own(prices))
 
 
 def _capture(content: bool | None) -> None:  # noqa: FBT001

@@ -21,12 +21,12 @@ class Timed:
         "_began",
         "_end_now",
         "_inside",
-        "is_open",
         "attributes",
         "attribution",
         "duration",
         "error",
         "error_type",
+        "is_open",
         "span",
         "started_ns",
     )

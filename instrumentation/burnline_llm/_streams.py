@@ -146,8 +146,9 @@ class AsyncStream(_Wrapped, Generic[T]):
 class _Reaper:
     """Ends calls that the cyclic garbage collector found.
 
-    It runs at any allocation, so also while this thread holds a lock of a metric or an exporter: ending a call there
-    could wait for that lock for ever. So such calls are handed to a thread, by a queue that is safe in finalisers.
+    It runs at any allocation, so also while this thread holds a lock of a metric or an exporter: ending a
+    call there could wait for that lock for ever. So such calls are handed to a thread, by a queue that is
+    safe in finalisers.
     """
 
     def __init__(self) -> None:
@@ -202,6 +203,11 @@ class _Reaper:
 
 
 _reaper = _Reaper()
+
+
+def prepare() -> None:
+    """Have what `abandoned` and `close_early` need."""
+    _reaper.ready()
 
 
 def abandoned(call: "Call") -> None:
