@@ -120,6 +120,11 @@ CALLS = {
     "provider-availability": [
         ({}, "good"),
         ({STATUS: 2, "span.burnline.fault": "provider"}, "bad"),
+        (
+            {STATUS: 0, "span.burnline.fault": "provider"},
+            "good",
+        ),  # tried again, and well in the end
+        ({STATUS: 2}, "-"),
         *[
             ({STATUS: 2, "span.burnline.fault": fault}, "-")
             for fault in ("caller", "limit", "network", "unknown")
