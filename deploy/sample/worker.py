@@ -15,7 +15,7 @@ from aiohttp import web
 from serving import serve
 
 MODEL_URL = os.environ.get("MODEL_URL", "http://127.0.0.1:8090")
-MODEL, FALLBACK = "gpt-4o", "gpt-4o"
+MODEL, FALLBACK = "gpt-4o", "gpt-4o-mini"
 HOUSE = "house-1"  # in no price table: its calls are counted as unpriced
 
 
@@ -58,7 +58,7 @@ async def _complete(
     async with llm.call(provider="openai", model=MODEL, operation="chat", stream=True) as call:
         for number, model in enumerate((MODEL, MODEL, FALLBACK), 1):
             try:
-                with call.attempt(model=model):
+                with call.attempt(model=model, backoff=0.05 * (number - 1)):
                     asked = {"model": model, "messages": messages, "stream": True}
                     async with session.post(
                         f"{MODEL_URL}/v1/chat/completions", json=asked
