@@ -26,8 +26,8 @@ class Call(Timed):
 
     __slots__ = (
         "_chunk_reader",
-        "_first",
-        "_last",
+        "first_seen",
+        "last_chunk",
         "_outer",
         "_streaming",
         "_summed",
@@ -94,7 +94,7 @@ class Call(Timed):
         self.chunks = 0
         self.gaps: list[float] = []
         self.attempts: _attempts.Attempts | None = None
-        self._first = self._last = 0
+        self.first_seen = self.last_chunk = 0
         self._streaming = False
         self._summed = summed
         self._outer: Call | None = None
@@ -134,17 +134,17 @@ class Call(Timed):
 
     def first_chunk(self) -> None:
         """The first piece of the answer is here."""
-        if not self._first:
-            self._first = perf_counter_ns()
+        if not self.first_seen:
+            self.first_seen = perf_counter_ns()
 
     def chunk(self, chunk: object = None) -> None:
         """A piece of the answer is here; the first one is `first_chunk`, too."""
         now = perf_counter_ns()
-        if not self._first:
-            self._first = now
-        elif self._last and len(self.gaps) < _MOST_GAPS:
-            self.gaps.append((now - self._last) / 1e9)
-        self._last = now
+        if not self.first_seen:
+            self.first_seen = now
+        elif self.last_chunk and len(self.gaps) < _MOST_GAPS:
+            self.gaps.append((now - self.last_chunk) / 1e9)
+        self.last_chunk = now
         self.chunks += 1
         if chunk is not None:
             self._read_chunk(chunk)
@@ -221,8 +221,8 @@ class Call(Timed):
                 first[names.SERVER_PORT] = self.server_port
         return first
 
-    def _start(self) -> None:
-        super()._start()
+    def start(self) -> None:
+        super().start()
         for observer in ready().observers:
             try:
                 observer.started(self)
@@ -247,15 +247,15 @@ class Call(Timed):
                 _guard.failed(f"{type(observer).__name__}.ended", mishap)
 
     def _work_out(self) -> None:
-        if self._first:
-            self.time_to_first_chunk = (self._first - self._began) / 1e9
+        if self.first_seen:
+            self.time_to_first_chunk = (self.first_seen - self._began) / 1e9
             if (
-                self._last > self._first
+                self.last_chunk > self.first_seen
                 and self.output_tokens is not None
                 and self.output_tokens > 1
             ):
                 self.time_per_output_token = (
-                    (self._last - self._first) / 1e9 / (self.output_tokens - 1)
+                    (self.last_chunk - self.first_seen) / 1e9 / (self.output_tokens - 1)
                 )
         if self.attempts is not None:
             self.attempts.finish(self)
@@ -293,26 +293,26 @@ class Call(Timed):
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._detach()
+        self.detach()
         if isinstance(error, GeneratorExit):  # the application's own generator was closed early
             error = None
         elif self._streaming and error is None:
             return  # the stream ends the call
-        self._end(error)
+        self.end(error)
 
-    def _attach(self) -> None:
-        super()._attach()
+    def attach(self) -> None:
+        super().attach()
         self._outer = _current.get()
         _current.set(self)
 
-    def _detach(self) -> None:
-        super()._detach()
+    def detach(self) -> None:
+        super().detach()
         if _current.get() is self:
             _current.set(self._outer)
         self._outer = None
 
     def __del__(self) -> None:
-        if getattr(self, "_open", False):
+        if getattr(self, "is_open", False):
             _streams.abandoned(self)
 
 

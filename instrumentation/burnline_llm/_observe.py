@@ -109,9 +109,9 @@ def _wrapped(
                         step = driver(source.athrow, error)
                     else:
                         step = driver(source.asend, sent)
-                call._end()
+                call.end()
             except BaseException as error:
-                call._end(error)
+                call.end(error)
                 raise
 
         return run_async_generator
@@ -148,10 +148,10 @@ def _wrapped(
                     else:
                         chunk = driver(source.send, sent)
             except StopIteration as stop:
-                call._end()
+                call.end()
                 return stop.value
             except BaseException as error:
-                call._end(error)
+                call.end(error)
                 raise
 
         return run_generator
@@ -172,12 +172,12 @@ def _drive(call: Call) -> Callable[..., Any]:
         nonlocal started
         if not started:
             started = True
-            call._start()
-        call._attach()
+            call.start()
+        call.attach()
         try:
             return function(*args)
         finally:
-            call._detach()
+            call.detach()
 
     return step
 
@@ -189,12 +189,12 @@ def _drive_async(call: Call) -> Callable[..., Any]:
         nonlocal started
         if not started:
             started = True
-            call._start()
-        call._attach()
+            call.start()
+        call.attach()
         try:
             return await function(*args)
         finally:
-            call._detach()
+            call.detach()
 
     return step
 

@@ -32,9 +32,9 @@ class Telemetry:
     """What setup() made. `shutdown()` sends what is left; a context manager does so at its end."""
 
     def __init__(self) -> None:
-        self._flushes: list[Callable[[int], object]] = []
-        self._ends: list[Callable[[], object]] = []
-        self._done = False
+        self.flushes: list[Callable[[int], object]] = []
+        self.ends: list[Callable[[], object]] = []
+        self.done = False
         self.metrics_port: int | None = None
         """Where /metrics is served."""
 
@@ -42,16 +42,16 @@ class Telemetry:
         """Send what is waiting, for at most so long."""
         _streams.flush(seconds)
         _bounded(
-            [lambda flush=flush: flush(int(seconds * 1000)) for flush in self._flushes], seconds
+            [lambda flush=flush: flush(int(seconds * 1000)) for flush in self.flushes], seconds
         )
 
     def shutdown(self, seconds: float = _SECONDS_TO_END) -> None:
         """Send what is waiting, and end, for at most so long; calls go on without telemetry."""
-        if self._done:
+        if self.done:
             return
-        self._done = True
+        self.done = True
         _streams.flush(seconds)
-        _bounded(self._ends, seconds)
+        _bounded(self.ends, seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +108,7 @@ def setup(
     """
     global _telemetry  # noqa: PLW0603 - providers are one for a process, so this is
     with _lock:
-        if _telemetry is not None and not _telemetry._done:
+        if _telemetry is not None and not _telemetry.done:
             return _telemetry
         made = Telemetry()
         _exporting.quiet()
@@ -141,23 +141,23 @@ def _traces(made: Telemetry, resource: Resource, endpoint: str | None) -> None:
         provider.add_span_processor(_exporting.span_processor(endpoint))
     if ours:
         trace.set_tracer_provider(provider)
-        made._ends.append(provider.shutdown)
-    made._flushes.append(provider.force_flush)
+        made.ends.append(provider.shutdown)
+    made.flushes.append(provider.force_flush)
     runtime.tracer = trace.get_tracer(SCOPE)
 
 
 def _metrics(made: Telemetry, resource: Resource, endpoint: str | None) -> None:
     provider: Any = metrics.get_meter_provider()
     if isinstance(provider, MeterProvider):
-        made._flushes.append(provider.force_flush)
+        made.flushes.append(provider.force_flush)
         return
     if _exporting.wanted("METRICS", endpoint):
         provider = MeterProvider(
             [_exporting.metric_reader(endpoint)], resource, shutdown_on_exit=False
         )
         metrics.set_meter_provider(provider)
-        made._ends.append(provider.shutdown)
-        made._flushes.append(provider.force_flush)
+        made.ends.append(provider.shutdown)
+        made.flushes.append(provider.force_flush)
 
 
 def _observers(thresholds: tuple[float, ...]) -> None:
@@ -205,4 +205,4 @@ def _serve(made: Telemetry, host: str, port: int) -> None:
         server.server_close()
         thread.join(1)
 
-    made._ends.append(end)
+    made.ends.append(end)

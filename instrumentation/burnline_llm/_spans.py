@@ -21,7 +21,7 @@ class Timed:
         "_began",
         "_end_now",
         "_inside",
-        "_open",
+        "is_open",
         "attributes",
         "attribution",
         "duration",
@@ -47,7 +47,7 @@ class Timed:
         self._began = 0
         self._before: Context | None = None
         self._inside: Context | None = None
-        self._open = False
+        self.is_open = False
 
     def set(self, **attributes: Any) -> Self:  # noqa: ANN401 - whatever OpenTelemetry takes
         """Set attributes of the span; `__` in a name stands for a dot."""
@@ -68,7 +68,7 @@ class Timed:
         """Work out and tell what is known at the end; the span is still open."""
 
     @_guard.guarded
-    def _start(self) -> None:
+    def start(self) -> None:
         first = self._first_attributes()
         current = contexts.get_current()
         self.attribution = _attribution.of_context(current)
@@ -76,7 +76,7 @@ class Timed:
             first = {**first, **self.attribution}
         self.started_ns = time_ns()
         self._began = perf_counter_ns()
-        self._open = True
+        self.is_open = True
         self.span = ready().tracer.start_span(
             self._name(),
             current,
@@ -88,23 +88,23 @@ class Timed:
         )
 
     @_guard.guarded
-    def _attach(self) -> None:
-        """Make the span the current one; `_detach` needs no token, so it can't fail in another task."""
+    def attach(self) -> None:
+        """Make the span the current one; `detach` needs no token, so it can't fail in another task."""
         self._before = contexts.get_current()
         self._inside = set_span_in_context(self.span, self._before)
         contexts.attach(self._inside)
 
     @_guard.guarded
-    def _detach(self) -> None:
+    def detach(self) -> None:
         if self._inside is not None and contexts.get_current() is self._inside:
             contexts.attach(self._before or Context())
         self._inside = self._before = None
 
-    def _end(self, error: BaseException | None = None, at: int | None = None) -> None:
+    def end(self, error: BaseException | None = None, at: int | None = None) -> None:
         """End the span, once. `at` is a time of perf_counter_ns(); now unless given."""
-        if not self._open:
+        if not self.is_open:
             return
-        self._open = False
+        self.is_open = False
         elapsed = (at or perf_counter_ns()) - self._began
         self.duration = elapsed / 1e9
         self.error = error
@@ -126,8 +126,8 @@ class Timed:
         self.span.end(at)
 
     def __enter__(self) -> Self:
-        self._start()
-        self._attach()
+        self.start()
+        self.attach()
         return self
 
     def __exit__(
@@ -136,8 +136,8 @@ class Timed:
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._detach()
-        self._end(error)
+        self.detach()
+        self.end(error)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

@@ -49,10 +49,10 @@ class Stream(_Wrapped, Generic[T]):
         try:
             chunk = next(self._iterator)
         except StopIteration:
-            self._call._end()
+            self._call.end()
             raise
         except BaseException as error:
-            self._call._end(error)
+            self._call.end(error)
             raise
         self._call.chunk(chunk)
         return chunk
@@ -64,7 +64,7 @@ class Stream(_Wrapped, Generic[T]):
             if close is not None:
                 close()
         finally:
-            self._call._end()
+            self._call.end()
 
     def __enter__(self) -> Self:
         enter = getattr(self._source, "__enter__", None)
@@ -85,7 +85,7 @@ class Stream(_Wrapped, Generic[T]):
             self.close()
             return None
         finally:
-            self._call._end(None if isinstance(error, GeneratorExit) else error)
+            self._call.end(None if isinstance(error, GeneratorExit) else error)
 
 
 class AsyncStream(_Wrapped, Generic[T]):
@@ -102,10 +102,10 @@ class AsyncStream(_Wrapped, Generic[T]):
         try:
             chunk = await anext(self._iterator)
         except StopAsyncIteration:
-            self._call._end()
+            self._call.end()
             raise
         except BaseException as error:
-            self._call._end(error)
+            self._call.end(error)
             raise
         self._call.chunk(chunk)
         return chunk
@@ -117,7 +117,7 @@ class AsyncStream(_Wrapped, Generic[T]):
             if close is not None:
                 await close()
         finally:
-            self._call._end()
+            self._call.end()
 
     close = aclose  # as the clients of OpenAI and Anthropic call it
 
@@ -140,7 +140,7 @@ class AsyncStream(_Wrapped, Generic[T]):
             await self.aclose()
             return None
         finally:
-            self._call._end(None if isinstance(error, GeneratorExit) else error)
+            self._call.end(None if isinstance(error, GeneratorExit) else error)
 
 
 class _Reaper:
@@ -197,7 +197,7 @@ class _Reaper:
                 item.set()
             else:
                 call, at = item
-                call._end(at=at)
+                call.end(at=at)
             del item
 
 
@@ -206,21 +206,21 @@ _reaper = _Reaper()
 
 def abandoned(call: "Call") -> None:
     """End a call that nobody is going to finish, as of its last sign of life."""
-    if not call._open:
+    if not call.is_open:
         return
-    at = call._last or None
+    at = call.last_chunk or None
     if _reaper.collecting:
         _reaper.put(call, at)
     else:
-        call._end(at=at)
+        call.end(at=at)
 
 
 def close_early(call: "Call") -> None:
     """End a call whose generator is closed, or found by the garbage collector."""
     if _reaper.collecting:
-        _reaper.put(call, call._last or None)
+        _reaper.put(call, call.last_chunk or None)
     else:
-        call._end()
+        call.end()
 
 
 def flush(seconds: float) -> None:
