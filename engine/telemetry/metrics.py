@@ -245,11 +245,18 @@ class EngineMetrics:
             "burnline_received_bytes", "Bytes of acknowledged payloads, decompressed.", signal
         )
         self.received_items = self._counter(
-            "burnline_received_items", "Spans or metric points in acknowledged payloads.", signal
+            "burnline_received_items",
+            "Spans, metric points or events in logs, in acknowledged payloads.",
+            signal,
+        )
+        self.ignored_log_records = self._counter(
+            "burnline_ignored_log_records",
+            "Log records in acknowledged payloads that are no event which an SLO can count.",
+            ("protocol",),
         )
         self.rejected_items = self._counter(
             "burnline_rejected_items",
-            "Spans in acknowledged payloads that can be placed nowhere: they have no end time.",
+            "Spans and events in acknowledged payloads that can be placed nowhere: they have no end time.",
             signal,
         )
         self.refused_payloads = self._counter(
