@@ -45,7 +45,6 @@ def _payload(rng: random.Random, now_ns: int) -> bytes:
             start_time_unix_nano=ended - rng.randrange(20 * SECOND_NS),
             end_time_unix_nano=ended,
         )
-        span.attributes.add(key="burnline.call").value.bool_value = True
         for name, text in (
             ("gen_ai.operation.name", "chat"),
             ("gen_ai.provider.name", "openai"),

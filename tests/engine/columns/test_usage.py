@@ -24,7 +24,7 @@ from tests.strategies.calls import FIELDS, STATUS, Call, Sums, by_hand, counted,
 LENIENT = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    max_examples=50,
+    max_examples=30,
     phases=[Phase.explicit, Phase.generate],
 )
 SHARDS = 3
