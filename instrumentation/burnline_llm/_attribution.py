@@ -142,7 +142,10 @@ def _bounded(value: object) -> str:
 
 
 class AttributionProcessor(SpanProcessor):
-    """Copies attribution onto spans of other libraries, such as those of an HTTP server; ours carry it anyway."""
+    """Copies attribution onto spans of other libraries, such as those of an HTTP server.
+
+    Ours carry it anyway.
+    """
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Copy what the span's context carries."""

@@ -1,4 +1,4 @@
-"""Values of labels, bounded in number and length, so that no model's or tenant's name can fill a Prometheus."""
+"""Values of labels, bounded in number and length, so that no names from outside can fill a Prometheus."""
 
 OTHER = "other"
 UNKNOWN = "unknown"

@@ -26,8 +26,6 @@ class Call(Timed):
 
     __slots__ = (
         "_chunk_reader",
-        "first_seen",
-        "last_chunk",
         "_outer",
         "_streaming",
         "_summed",
@@ -38,8 +36,11 @@ class Call(Timed):
         "chunks",
         "cost",
         "finish_reasons",
+        "first_seen",
         "gaps",
         "input_tokens",
+        "is_closing",
+        "last_chunk",
         "model",
         "operation",
         "output_tokens",
@@ -73,9 +74,12 @@ class Call(Timed):
         self.model = model
         self.operation = operation
         self.stream_requested = stream
-        self.server_address, self.server_port = (
-            (server, None) if isinstance(server, str | None) else server
-        )
+        self.server_address: str | None = None
+        self.server_port: int | None = None
+        if isinstance(server, tuple):
+            self.server_address, self.server_port = server
+        else:
+            self.server_address = server
         self.response_model: str | None = None
         self.response_id: str | None = None
         self.service_tier: str | None = None
@@ -95,6 +99,7 @@ class Call(Timed):
         self.gaps: list[float] = []
         self.attempts: _attempts.Attempts | None = None
         self.first_seen = self.last_chunk = 0
+        self.is_closing = False
         self._streaming = False
         self._summed = summed
         self._outer: Call | None = None
@@ -104,7 +109,10 @@ class Call(Timed):
 
     @_guard.guarded
     def response(self, response: object) -> None:
-        """Read model, id, finish reasons and tokens from an answer of OpenAI, Anthropic, Google, LiteLLM, or a dict like theirs."""
+        """Read model, id, finish reasons and tokens from an answer.
+
+        Of OpenAI, Anthropic, Google, Bedrock, LiteLLM, or a dict like theirs.
+        """
         _responses.read(self, response)
 
     @_guard.guarded
@@ -118,7 +126,10 @@ class Call(Timed):
         reasoning: int | None = None,
         cache_write_1h: int | None = None,
     ) -> None:
-        """Tell the tokens, counted as OpenTelemetry does: cached ones are among the input, reasoning among the output."""
+        """Tell the tokens, counted as OpenTelemetry does.
+
+        Cached ones are among the input, those of reasoning among the output.
+        """
         self._count("input_tokens", input_tokens)
         self._count("output_tokens", output_tokens)
         self._count("cache_read_tokens", cache_read)
@@ -169,7 +180,7 @@ class Call(Timed):
 
     @_guard.guarded
     def content(self, *, input: object = None, output: object = None) -> None:  # noqa: A002 - as the convention calls it
-        """Hand over messages; they are written, redacted, where setup() has content on, and dropped otherwise."""
+        """Hand over messages: written, redacted, where setup() has content on, dropped otherwise."""
         if runtime.capture is not None and self.span.is_recording():
             runtime.capture(self.span, input, output)
 
@@ -297,8 +308,14 @@ class Call(Timed):
         if isinstance(error, GeneratorExit):  # the application's own generator was closed early
             error = None
         elif self._streaming and error is None:
+            self._left()
             return  # the stream ends the call
         self.end(error)
+
+    @_guard.guarded
+    def _left(self) -> None:
+        if runtime.left is not None:
+            runtime.left(self)
 
     def attach(self) -> None:
         super().attach()
@@ -369,5 +386,8 @@ def batch(
 
 
 def current() -> Call:
-    """The call around the code that asks, as in a function under `@observe`; outside of any, one that goes nowhere."""
+    """The call around the code that asks, as in a function under `@observe`.
+
+    Outside of any, it is a call that goes nowhere.
+    """
     return _current.get() or Call(None, None)

@@ -1,7 +1,7 @@
 """An application's own metrics in one line, on the same `/metrics`, with bounded labels."""
 
 import threading
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
@@ -16,7 +16,12 @@ _lock = threading.Lock()
 
 class _Metric:
     def __init__(
-        self, kind: type[Any], name: str, text: str, labels: tuple[str, ...], **options: Any
+        self,
+        kind: type[Any],
+        name: str,
+        text: str,
+        labels: tuple[str, ...],
+        options: dict[str, Any],
     ) -> None:
         self.kind = kind
         self.labels = labels
@@ -90,15 +95,23 @@ def histogram(
     return _once(CustomHistogram, Histogram, name, text, labels, buckets=buckets)
 
 
+M = TypeVar("M", bound=_Metric)
+
+
 def _once(
-    ours: Any, kind: Any, name: str, text: str, labels: tuple[str, ...], **options: Any
-) -> Any:  # noqa: ANN401
+    ours: type[M],
+    kind: type[Any],
+    name: str,
+    text: str,
+    labels: tuple[str, ...],
+    **options: tuple[float, ...],
+) -> M:
     labels = tuple(labels)
     with _lock:
         found = _made.get(name)
         if found is None:
-            found = _made[name] = ours(kind, name, text, labels, **options)
-        if found.kind is not kind or found.labels != labels:
+            found = _made[name] = ours(kind, name, text, labels, options)
+        if not isinstance(found, ours) or found.labels != labels:
             raise ValueError(
                 f"metric {name!r} exists as a {found.kind.__name__} with labels {found.labels}: "
                 "ask for it with the same ones, or choose another name"

@@ -27,7 +27,8 @@ def failed(where: str, error: Exception) -> None:
         if kind not in _logged and len(_logged) < _MOST_LOGGED:
             _logged.add(kind)
             _log.warning(
-                "burnline-llm: %s failed; the call itself is not touched. Further failures like this one are counted only",
+                "burnline-llm: %s failed; the call itself is not touched. "
+                "Further failures like this one are only counted",
                 where,
                 exc_info=error,
             )

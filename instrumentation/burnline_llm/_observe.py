@@ -2,10 +2,10 @@
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from burnline_llm import _streams
+from burnline_llm import _generators
 from burnline_llm._calls import Call
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,7 +42,7 @@ def observe(
         provider: as for `call`.
         model: as for `call`; unless given, the function's argument `model`.
         operation: as for `call`.
-        stream: whether the function returns a stream; generators and clients' streams are known as such without.
+        stream: whether the function returns a stream; generators and clients' streams are known without.
         server: as for `call`.
     """
 
@@ -77,45 +77,12 @@ def _place_of_model(function: Callable[..., Any]) -> int | None:
 
 
 def _wrapped(
-    function: Callable[..., Any],
-    begin: Callable[[tuple[Any, ...], dict[str, Any]], Call],
-    *,
-    stream: bool,
+    function: Callable[..., Any], begin: _generators.Begin, *, stream: bool
 ) -> Callable[..., Any]:
     if inspect.isasyncgenfunction(function):
-
-        @functools.wraps(function)
-        async def run_async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401
-            call = begin(args, kwargs)
-            call.stream_requested = True
-            source = function(*args, **kwargs)
-            driver = _drive_async(call)
-            try:
-                sent = None
-                step = driver(source.__anext__)
-                while True:
-                    try:
-                        chunk = await step
-                    except StopAsyncIteration:
-                        break
-                    call.chunk(chunk)
-                    try:
-                        sent = yield chunk
-                    except GeneratorExit:
-                        _streams.close_early(call)
-                        await driver(source.aclose)
-                        raise
-                    except BaseException as error:  # noqa: BLE001 - thrown in: the source's business
-                        step = driver(source.athrow, error)
-                    else:
-                        step = driver(source.asend, sent)
-                call.end()
-            except BaseException as error:
-                call.end(error)
-                raise
-
-        return run_async_generator
-
+        return _generators.async_generator(function, begin)
+    if inspect.isgeneratorfunction(function):
+        return _generators.generator(function, begin)
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -125,78 +92,12 @@ def _wrapped(
 
         return run_async
 
-    if inspect.isgeneratorfunction(function):
-
-        @functools.wraps(function)
-        def run_generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401
-            call = begin(args, kwargs)
-            call.stream_requested = True
-            source = function(*args, **kwargs)
-            driver = _drive(call)
-            try:
-                chunk = driver(next, source)
-                while True:
-                    call.chunk(chunk)
-                    try:
-                        sent = yield chunk
-                    except GeneratorExit:
-                        _streams.close_early(call)
-                        driver(source.close)
-                        raise
-                    except BaseException as error:  # noqa: BLE001 - thrown in: the source's business
-                        chunk = driver(source.throw, error)
-                    else:
-                        chunk = driver(source.send, sent)
-            except StopIteration as stop:
-                call.end()
-                return stop.value
-            except BaseException as error:
-                call.end(error)
-                raise
-
-        return run_generator
-
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         with begin(args, kwargs) as call:
             return _result(call, function(*args, **kwargs), stream=stream)
 
     return run
-
-
-def _drive(call: Call) -> Callable[..., Any]:
-    """Runs steps of a generator with the call's span as the current one."""
-    started = False
-
-    def step(function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
-        nonlocal started
-        if not started:
-            started = True
-            call.start()
-        call.attach()
-        try:
-            return function(*args)
-        finally:
-            call.detach()
-
-    return step
-
-
-def _drive_async(call: Call) -> Callable[..., Any]:
-    started = False
-
-    async def step(function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
-        nonlocal started
-        if not started:
-            started = True
-            call.start()
-        call.attach()
-        try:
-            return await function(*args)
-        finally:
-            call.detach()
-
-    return step
 
 
 def _result(call: Call, result: Any, *, stream: bool) -> Any:  # noqa: ANN401

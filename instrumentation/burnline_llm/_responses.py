@@ -1,8 +1,8 @@
 """Reads what providers' clients answer: OpenAI, Anthropic, Google, LiteLLM, Bedrock, and dicts like theirs.
 
-No client is imported: shapes are told apart by their fields. Tokens are counted as OpenTelemetry does: cached ones
-are among the input, reasoning among the output. Anthropic and Bedrock count cached ones apart, Google thoughts: they
-are added here, once.
+No client is imported: shapes are told apart by their fields. Tokens are counted as OpenTelemetry does:
+cached ones are among the input, reasoning among the output. Anthropic and Bedrock count cached ones apart,
+Google thoughts: they are added here, once.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
 def get(thing: Any, name: str) -> Any:  # noqa: ANN401 - any client's objects
     """A field of an object or a mapping; None if it has none."""
-    if isinstance(thing, Mapping):
+    if thing.__class__ is dict:
         return thing.get(name)
-    return getattr(thing, name, None)
+    value = getattr(thing, name, None)
+    if value is None and hasattr(thing, "keys") and isinstance(thing, Mapping):
+        return thing.get(name)
+    return value
 
 
 def _whole(thing: Any, name: str) -> int | None:  # noqa: ANN401
+    if thing is None:
+        return None
     value = get(thing, name)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if value.__class__ is int:
         return value
     return int(value) if isinstance(value, float) and value.is_integer() else None
 
@@ -261,7 +266,7 @@ _ANTHROPIC = (
 
 
 def _both(begun: Any, end: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Anthropic tells the input at the start and the output at the end; where the end tells both, the end counts."""
+    """Anthropic tells the input at the start, the output at the end; where the end tells both, it counts."""
     merged = {name: get(begun, name) for name in _ANTHROPIC}
     if end is not None:
         merged.update({name: value for name in _ANTHROPIC if (value := get(end, name)) is not None})

@@ -146,8 +146,9 @@ class AsyncStream(_Wrapped, Generic[T]):
 class _Reaper:
     """Ends calls that the cyclic garbage collector found.
 
-    It runs at any allocation, so also while this thread holds a lock of a metric or an exporter: ending a call there
-    could wait for that lock for ever. So such calls are handed to a thread, by a queue that is safe in finalisers.
+    It runs at any allocation, so also while this thread holds a lock of a metric or an exporter: ending a
+    call there could wait for that lock for ever. So such calls are handed to a thread, by a queue that is
+    safe in finalisers.
     """
 
     def __init__(self) -> None:
@@ -204,6 +205,11 @@ class _Reaper:
 _reaper = _Reaper()
 
 
+def prepare() -> None:
+    """Have what `abandoned` and `close_early` need."""
+    _reaper.ready()
+
+
 def abandoned(call: "Call") -> None:
     """End a call that nobody is going to finish, as of its last sign of life."""
     if not call.is_open:
@@ -217,6 +223,7 @@ def abandoned(call: "Call") -> None:
 
 def close_early(call: "Call") -> None:
     """End a call whose generator is closed, or found by the garbage collector."""
+    call.is_closing = True
     if _reaper.collecting:
         _reaper.put(call, call.last_chunk or None)
     else:
