@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.end_to_end.engines import Engine
-from tests.end_to_end.test_stack import DEPLOY, slos
-from tests.sample import sample
+from tests.sample import DEPLOY, sample, slos
 from tests.servers import eventually, free_port, get_json, query, receiver
 
 COLLECTOR = shutil.which("otelcol") or shutil.which("otelcol-contrib")
