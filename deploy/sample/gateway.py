@@ -62,6 +62,12 @@ async def _answer(session: aiohttp.ClientSession, question: str) -> dict[str, st
     if random.random() < 0.3:
         good = random.random() < 0.9
         RATED.inc(rating="good" if good else "bad")
+        llm.evaluation(
+            "helpfulness",
+            1.0 if good else 0.0,
+            label="pass" if good else "fail",
+            response_id=answer["id"],
+        )
     return answer
 
 
