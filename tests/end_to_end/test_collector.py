@@ -4,6 +4,7 @@ Skipped without `otelcol` (or otelcol-contrib) on the PATH; the traces that peop
 What stands for Loki, which cannot run here, is a page that takes what is posted.
 """
 
+import gzip
 import http.server
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from tests.end_to_end.engines import Engine
 from tests.sample import DEPLOY, sample, slos
@@ -177,6 +179,23 @@ def test_prometheus_gets_the_conventions_metrics(run: Run) -> None:
         return {(one.get("job", ""), one.get("gen_ai_request_model", "")) for one, _ in found}
 
     eventually(lambda: {("chat-worker", "gpt-4o"), ("chat-gateway", "gpt-4o-mini")} <= models(), 40)
+
+
+def test_logs_go_to_loki_and_evaluations_to_the_engine(run: Run) -> None:
+    eventually(lambda: run.logs, 30)
+    eventually(lambda: any(key[0].startswith("evaluation") for key in run.engine.counts()), 40)
+    sent = [ExportLogsServiceRequest.FromString(gzip.decompress(body)) for body in list(run.logs)]
+    told = [
+        (attribute.value.string_value, record)
+        for request in sent
+        for resource in request.resource_logs
+        for attribute in resource.resource.attributes
+        if attribute.key == "service.name"
+        for scope in resource.scope_logs
+        for record in scope.log_records
+    ]
+    assert {service for service, _ in told} == {"chat-gateway", "chat-worker"}
+    assert any(len(record.trace_id) == 16 for _, record in told)
 
 
 def test_jaeger_shows_one_trace_of_both_services(run: Run) -> None:
