@@ -120,7 +120,7 @@ def test_every_panel_has_data(stack: Stack) -> None:
     limit = time.monotonic() + PATIENCE
     while not none_left() and time.monotonic() < limit:
         time.sleep(1)
-    assert missing == []
+    assert not missing, "\n".join(f"{page}: {promql}" for page, promql in missing)
 
 
 def _numbers(stack: Stack, promql: str) -> list[float]:
