@@ -23,6 +23,7 @@ class Alias:
     exception: str = ""
     words: Mapping[str, str] = field(default_factory=dict)
     first: bool = False
+    last: bool = False
     number: bool = False
     truth: bool = False
 
