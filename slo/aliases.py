@@ -20,10 +20,12 @@ class Alias:
     when_streamed: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     json: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    count: Mapping[str, str] = field(default_factory=dict)
     exception: str = ""
     words: Mapping[str, str] = field(default_factory=dict)
     first: bool = False
     last: bool = False
+    unless_zero: str = ""
     number: bool = False
     truth: bool = False
 

@@ -5,6 +5,7 @@ fields wanted. All of it is numpy over columns and a few words of Python for eac
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -125,8 +126,11 @@ class Deriver:
         self._read(wanted, accepted(wanted.name))
         if alias.first:
             self.firsts.add(wanted)
-        for name in (*alias.milliseconds, *alias.when_streamed, *alias.json):
+        for name in (*alias.milliseconds, *alias.when_streamed, *alias.json, *alias.count):
             self._read(Field("span", name), (name,))
+        if alias.unless_zero:
+            other = Field("span", alias.unless_zero)
+            self._read(other, accepted(other.name))
         for name in alias.events:
             self._read(_event(name), ())
             self.events[_event(name)] = name
@@ -163,6 +167,9 @@ def _normalise(wanted: Field, alias: Alias, rows: Rows) -> Column:
         column, rejected = _texts.as_numbers(column, texts)
         if rejected:
             rows.rejected[wanted.name] += rejected
+    if alias.unless_zero:
+        other = rows.batch.columns[Field("span", alias.unless_zero)]
+        column = _known(column, other, texts)
     return column
 
 
@@ -184,6 +191,8 @@ def _found(wanted: Field, alias: Alias, rows: Rows) -> Column:
         column = _texts.first_of(column, _since_start(columns[_event(name)], rows.batch))
     if alias.exception:
         column = _texts.first_of(column, columns[_exception(alias.exception)])
+    for name, key in alias.count.items():
+        column = _texts.first_of(column, _counted(columns[Field("span", name)], column, key, texts))
     for name, path in alias.json.items():
         column = _texts.first_of(column, _inside(columns[Field("span", name)], column, path, texts))
     return column
@@ -219,6 +228,32 @@ def _inside(column: Column, known: Column, path: tuple[str, ...], texts: Texts) 
     needed = (column.kinds == Kind.STRING) & (known.kinds == Kind.NIL)
     kept = Column(np.where(needed, column.kinds, Kind.NIL).astype(np.uint8), column.bits)
     return texts.translate(kept, lambda text: _at(text, path))
+
+
+def _counted(column: Column, known: Column, key: str, texts: Texts) -> Column:
+    """The whole numbers behind a key, on the rows where nothing is known yet."""
+    needed = (column.kinds == Kind.STRING) & (known.kinds == Kind.NIL)
+    pattern = re.compile(rf"""["']{re.escape(key)}["']: (\d{{1,15}})\b""")
+
+    def number(text: str) -> int:
+        found = pattern.search(text)
+        return int(found[1]) + 1 if found else 0
+
+    kept = Column(np.where(needed, column.kinds, Kind.NIL).astype(np.uint8), column.bits)
+    found = texts.judged(kept, number)
+    return Column(
+        np.where(found > 0, Kind.INT, Kind.NIL).astype(np.uint8), np.where(found > 0, found - 1, 0)
+    )
+
+
+def _known(column: Column, other: Column, texts: Texts) -> Column:
+    """Without zeros that stand beside another zero: no call uses no tokens at all."""
+    zero = (column.kinds == Kind.INT) & (column.bits == 0)
+    if not zero.any():
+        return column
+    beside = texts.numbers(other)
+    unknown = zero & ~(beside > 0)
+    return Column(np.where(unknown, Kind.NIL, column.kinds).astype(np.uint8), column.bits)
 
 
 def _at(text: str, path: tuple[str, ...]) -> str:
