@@ -156,25 +156,24 @@ def test_a_failure_is_logged_once(
     assert told.value("llm_instrumentation_errors_total", where="Call.response") == 3
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        None,
-        "text",
-        7,
-        [],
-        {},
-        object(),
-        Broken(),
-        {"usage": "many"},
-        {"usage": {"prompt_tokens": float("nan"), "completion_tokens": 1}},
-        {"usage": {"prompt_tokens": True}},
-        {"usage": {"prompt_tokens": 10**30, "completion_tokens": 1}},
-        {"choices": [None, 7, {"finish_reason": 3}]},
-        {"model": 5, "id": b"x", "choices": "abc"},
-    ],
-    ids=repr,
-)
+ODD = [
+    None,
+    "text",
+    7,
+    [],
+    {},
+    object(),
+    Broken(),
+    {"usage": "many"},
+    {"usage": {"prompt_tokens": float("nan"), "completion_tokens": 1}},
+    {"usage": {"prompt_tokens": True}},
+    {"usage": {"prompt_tokens": 10**30, "completion_tokens": 1}},
+    {"choices": [None, 7, {"finish_reason": 3}]},
+    {"model": 5, "id": b"x", "choices": "abc"},
+]
+
+
+@pytest.mark.parametrize("answer", ODD, ids=range(len(ODD)))
 def test_odd_answers_break_nothing(told: Seen, answer: object) -> None:
     with llm.call(model="gpt-4o") as call:
         call.response(answer)

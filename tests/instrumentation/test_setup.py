@@ -90,8 +90,8 @@ def test_an_exporter_that_is_down_is_told_once_and_holds_nothing_up() -> None:
             for _ in range(10):
                 with llm.call(model="m"):
                     pass
-            telemetry.flush(1)
-        telemetry.shutdown(2)
+            telemetry.flush(0.3)
+        telemetry.shutdown(0.5)
         """,
         OTEL_BSP_SCHEDULE_DELAY="50",
     )
@@ -114,7 +114,7 @@ def test_a_port_that_is_taken_does_not_stop_the_application() -> None:
 def test_a_fork_goes_on() -> None:
     run("""
         import gc, os, burnline_llm as llm
-        llm.setup("gateway", otlp_endpoint="http://127.0.0.1:9")
+        telemetry = llm.setup("gateway", otlp_endpoint="http://127.0.0.1:9")
         with llm.call(model="m") as call:
             stream = call.stream(iter("ab"))
         list(stream)
@@ -131,6 +131,7 @@ def test_a_fork_goes_on() -> None:
             from prometheus_client import REGISTRY
             os._exit(int(REGISTRY.get_sample_value("llm_active_requests")))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        telemetry.shutdown(0.1)
     """)
 
 
