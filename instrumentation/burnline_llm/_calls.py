@@ -39,6 +39,7 @@ class Call(Timed):
         "first_seen",
         "gaps",
         "input_tokens",
+        "is_closing",
         "last_chunk",
         "model",
         "operation",
@@ -75,10 +76,7 @@ class Call(Timed):
         self.stream_requested = stream
         self.server_address: str | None = None
         self.server_port: int | None = None
-        if isinstance(server, tuple):
-            self.server_address, self.server_port = server
-        else:
-            self.server_address = server
+        self._serve(server)
         self.response_model: str | None = None
         self.response_id: str | None = None
         self.service_tier: str | None = None
@@ -98,10 +96,18 @@ class Call(Timed):
         self.gaps: list[float] = []
         self.attempts: _attempts.Attempts | None = None
         self.first_seen = self.last_chunk = 0
+        self.is_closing = False
         self._streaming = False
         self._summed = summed
         self._outer: Call | None = None
         self._chunk_reader: _responses.ChunkReader | None = None
+
+    @_guard.guarded
+    def _serve(self, server: tuple[str, int] | str | None) -> None:
+        if isinstance(server, tuple):
+            self.server_address, self.server_port = server
+        else:
+            self.server_address = server
 
     # What the application tells
 

@@ -33,10 +33,10 @@ def generator(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
                 else:
                     chunk = _step(call, source.send, sent)
         except StopIteration as stop:
-            call.end()
+            _end(call)
             return stop.value
         except BaseException as error:
-            call.end(error)
+            _end(call, error)
             raise
 
     return run
@@ -59,7 +59,9 @@ def async_generator(function: Callable[..., Any], begin: Begin) -> Callable[...,
                     _streams.close_early(call)
                     await _step_async(call, source.aclose)
                     raise
-                except asyncio.CancelledError as error:  # an event loop that ends closes generators so
+                except (
+                    asyncio.CancelledError
+                ) as error:  # an event loop that ends closes generators so
                     _streams.close_early(call)
                     chunk = await _step_async(call, source.athrow, error)
                 except BaseException as error:  # noqa: BLE001 - thrown in: the source's business
@@ -67,9 +69,9 @@ def async_generator(function: Callable[..., Any], begin: Begin) -> Callable[...,
                 else:
                     chunk = await _step_async(call, source.asend, sent)
         except StopAsyncIteration:
-            call.end()
+            _end(call)
         except BaseException as error:
-            call.end(error)
+            _end(call, error)
             raise
 
     return run
@@ -81,6 +83,11 @@ def _begun(begin: Begin, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     _streams.prepare()
     call.start()
     return call
+
+
+def _end(call: Call, error: BaseException | None = None) -> None:
+    if not call.is_closing:
+        call.end(error)
 
 
 def _step(call: Call, step: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401

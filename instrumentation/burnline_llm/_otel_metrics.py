@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
-from opentelemetry.metrics import Histogram
+from opentelemetry.metrics import Histogram, Meter
 from opentelemetry.trace import set_span_in_context
 
 from burnline_llm import _names as names
@@ -43,10 +43,11 @@ class OtelMetrics:
 
     Args:
         thresholds: seconds that SLOs are about; each gets a bucket edge in the histograms of times.
+        meter: makes the instruments; the global provider's unless given.
     """
 
-    def __init__(self, thresholds: tuple[float, ...] = ()) -> None:
-        meter = metrics.get_meter(SCOPE)
+    def __init__(self, thresholds: tuple[float, ...] = (), meter: Meter | None = None) -> None:
+        meter = meter or metrics.get_meter(SCOPE)
 
         def histogram(name: str, unit: str, what: str, bounds: tuple[float, ...]) -> Histogram:
             return meter.create_histogram(
@@ -100,7 +101,7 @@ class OtelMetrics:
     def completed(self, call: "Call") -> None:
         """Record a call."""
         plain, read, written = self._attributes(call)
-        context = set_span_in_context(call.span)
+        context = call.context or set_span_in_context(call.span)
         self._duration.record(call.duration, plain, context)
         if call.input_tokens is not None and call.input_tokens >= 0:
             self._tokens.record(call.input_tokens, read, context)
@@ -123,7 +124,7 @@ class OtelMetrics:
             }
             if step.error_type is not None:
                 told[names.ERROR_TYPE] = step.error_type
-            histogram.record(step.duration, told, set_span_in_context(step.span))
+            histogram.record(step.duration, told, step.context or set_span_in_context(step.span))
 
     def _attributes(self, call: "Call") -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         key = (

@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
 def get(thing: Any, name: str) -> Any:  # noqa: ANN401 - any client's objects
     """A field of an object or a mapping; None if it has none."""
-    if isinstance(thing, Mapping):
+    if thing.__class__ is dict:
         return thing.get(name)
-    return getattr(thing, name, None)
+    value = getattr(thing, name, None)
+    if value is None and hasattr(thing, "keys") and isinstance(thing, Mapping):
+        return thing.get(name)
+    return value
 
 
 def _whole(thing: Any, name: str) -> int | None:  # noqa: ANN401
+    if thing is None:
+        return None
     value = get(thing, name)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if value.__class__ is int:
         return value
     return int(value) if isinstance(value, float) and value.is_integer() else None
 

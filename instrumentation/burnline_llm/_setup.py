@@ -93,8 +93,8 @@ def setup(
 ) -> Telemetry:
     """Set telemetry up for this process; later calls return what the first one made.
 
-    Providers that the application has set already are used as they are. OpenTelemetry's own variables
-    (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SDK_DISABLED`, …) count where nothing is given.
+    Providers that the application has set already are used as they are. Where nothing is given,
+    OpenTelemetry's own variables count: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_RESOURCE_ATTRIBUTES` and so on.
 
     Args:
         service: `service.name`; unless given, as OTEL_SERVICE_NAME says.
@@ -191,7 +191,8 @@ def _serve(made: Telemetry, host: str, port: int) -> None:
         server, thread = start_http_server(port, host)
     except OSError as error:
         _log.error(
-            "burnline-llm: /metrics can't be served at %s:%d: %s. Choose another metrics_port, or 0 for a free one",
+            "burnline-llm: /metrics can't be served at %s:%d: %s. "
+            "Choose another metrics_port, or 0 for a free one",
             host,
             port,
             error,

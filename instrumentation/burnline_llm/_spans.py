@@ -20,9 +20,9 @@ class Timed:
         "_before",
         "_began",
         "_end_now",
-        "_inside",
         "attributes",
         "attribution",
+        "context",
         "duration",
         "error",
         "error_type",
@@ -46,7 +46,8 @@ class Timed:
         self.error_type: str | None = None
         self._began = 0
         self._before: Context | None = None
-        self._inside: Context | None = None
+        self.context: Context | None = None
+        """A context in which the span is the current one, once it has been attached."""
         self.is_open = False
 
     def set(self, **attributes: Any) -> Self:  # noqa: ANN401 - whatever OpenTelemetry takes
@@ -90,15 +91,16 @@ class Timed:
     @_guard.guarded
     def attach(self) -> None:
         """Make the span the current one; `detach` needs no token, so it can't fail in another task."""
-        self._before = contexts.get_current()
-        self._inside = set_span_in_context(self.span, self._before)
-        contexts.attach(self._inside)
+        before = contexts.get_current()
+        if self.context is None or self._before is not before:
+            self._before = before
+            self.context = set_span_in_context(self.span, before)
+        contexts.attach(self.context)
 
     @_guard.guarded
     def detach(self) -> None:
-        if self._inside is not None and contexts.get_current() is self._inside:
-            contexts.attach(self._before or Context())
-        self._inside = self._before = None
+        if self._before is not None and contexts.get_current() is self.context:
+            contexts.attach(self._before)
 
     def end(self, error: BaseException | None = None, at: int | None = None) -> None:
         """End the span, once. `at` is a time of perf_counter_ns(); now unless given."""

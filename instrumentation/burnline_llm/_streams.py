@@ -223,6 +223,7 @@ def abandoned(call: "Call") -> None:
 
 def close_early(call: "Call") -> None:
     """End a call whose generator is closed, or found by the garbage collector."""
+    call.is_closing = True
     if _reaper.collecting:
         _reaper.put(call, call.last_chunk or None)
     else:
