@@ -1,6 +1,6 @@
-"""An application that makes the calls of `truth.py`, under one library: `python application.py NAME URL`.
+"""An application that makes the calls of `truth.py`: `python -m tests.libraries.application NAME URL`.
 
-Runs in the library's own venv, so it imports nothing of the project. Each library is set up as its
+Runs in the library's own venv, so it imports nothing else of the project. Each library is set up as its
 own documentation says, and nothing else is: whatever it adds or leaves out by itself is to be seen.
 It sends where `OTEL_EXPORTER_OTLP_ENDPOINT` says.
 """
@@ -9,11 +9,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-from truth import CALLS, Call  # noqa: E402
+from tests.libraries.truth import CALLS, Call
 
 TOOLS = [
     {
@@ -123,9 +121,7 @@ def openlit() -> Flush:
 def litellm() -> Flush:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("OTEL_EXPORTER", "otlp_http")
-    os.environ.setdefault(
-        "OTEL_ENDPOINT", os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/traces"
-    )
+    os.environ.setdefault("OTEL_ENDPOINT", os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/traces")
     import litellm
 
     litellm.callbacks = ["otel"]
@@ -138,6 +134,12 @@ def litellm() -> Flush:
     return flush
 
 
+def burnline() -> Flush:
+    import burnline_llm as llm
+
+    return llm.setup().shutdown
+
+
 SETUPS: dict[str, Callable[[], Flush]] = {
     "none": none,
     "openllmetry": openllmetry,
@@ -146,6 +148,7 @@ SETUPS: dict[str, Callable[[], Flush]] = {
     "openai-v2": openai_v2,
     "openlit": openlit,
     "litellm": litellm,
+    "burnline": burnline,
 }
 
 
@@ -154,43 +157,68 @@ def drain(answer: Any) -> None:
         pass
 
 
+def request(call: Call, client: Any, claude: Any) -> Any:
+    """Make a call with the provider's own client; streams are yet to be read."""
+    messages: Any = [{"role": "user", "content": call.name}]
+    if call.provider == "anthropic":
+        return claude.messages.create(
+            model=call.model, messages=messages, max_tokens=100, stream=call.stream
+        )
+    if call.operation == "embeddings":
+        return client.embeddings.create(model=call.model, input=call.name, encoding_format="float")
+    return client.chat.completions.create(model=call.model, messages=messages, **extras(call))
+
+
+def extras(call: Call) -> dict[str, Any]:
+    """What a chat completion is asked for beside model and messages."""
+    extra: dict[str, Any] = {"tools": TOOLS} if call.finish == "tool_calls" else {}
+    if call.stream:
+        extra["stream"] = True
+        if call.input is not None:
+            extra["stream_options"] = {"include_usage": True}
+    return extra
+
+
 def by_clients(url: str) -> dict[str, Callable[[Call], None]]:
-    """The calls made with the providers' own clients."""
+    """The calls made with the providers' own clients, as far as they are installed."""
     import openai
 
-    key = "none"  # the mock asks for none
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
-
-    def ask_openai(call: Call) -> None:
-        if call.operation == "embeddings":
-            client.embeddings.create(model=call.model, input=call.name, encoding_format="float")
-            return
-        extra: dict[str, Any] = {"tools": TOOLS} if call.finish == "tool_calls" else {}
-        if call.stream:
-            extra |= {"stream": True}
-            if call.input is not None:
-                extra |= {"stream_options": {"include_usage": True}}
-        messages: Any = [{"role": "user", "content": call.name}]
-        answer = client.chat.completions.create(model=call.model, messages=messages, **extra)
-        if call.stream:
-            drain(answer)
-
-    ways = {"openai": ask_openai}
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
     try:
         import anthropic
     except ImportError:
-        return ways
-    claude = anthropic.Anthropic(base_url=url, api_key=key, max_retries=0)
+        claude = None
+    else:
+        claude = anthropic.Anthropic(base_url=url, api_key="none", max_retries=0)
 
-    def ask_anthropic(call: Call) -> None:
-        messages: Any = [{"role": "user", "content": call.name}]
-        answer = claude.messages.create(
-            model=call.model, messages=messages, max_tokens=100, stream=call.stream
-        )
+    def ask(call: Call) -> None:
+        answer = request(call, client, claude)
         if call.stream:
             drain(answer)
 
-    return ways | {"anthropic": ask_anthropic}
+    return {"openai": ask} | ({"anthropic": ask} if claude is not None else {})
+
+
+def by_burnline(url: str) -> dict[str, Callable[[Call], None]]:
+    """The calls made with the providers' own clients, each under `llm.call`."""
+    import anthropic
+    import burnline_llm as llm
+    import openai
+
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+    claude = anthropic.Anthropic(base_url=url, api_key="none", max_retries=0)
+
+    def ask(call: Call) -> None:
+        with llm.call(
+            provider=call.provider, model=call.model, operation=call.operation, stream=call.stream
+        ) as observed:
+            answer = request(call, client, claude)
+            if call.stream:
+                drain(observed.stream(answer))
+            else:
+                observed.response(answer)
+
+    return {"openai": ask, "anthropic": ask}
 
 
 def by_litellm(url: str) -> dict[str, Callable[[Call], None]]:
@@ -209,12 +237,9 @@ def by_litellm(url: str) -> dict[str, Callable[[Call], None]]:
         if call.operation == "embeddings":
             litellm.embedding(input=[call.name], encoding_format="float", **to)
             return
-        extra: dict[str, Any] = {"tools": TOOLS} if call.finish == "tool_calls" else {}
-        if call.stream:
-            extra |= {"stream": True}
-            if call.input is not None:
-                extra |= {"stream_options": {"include_usage": True}}
-        answer = litellm.completion(messages=[{"role": "user", "content": call.name}], **to, **extra)
+        answer = litellm.completion(
+            messages=[{"role": "user", "content": call.name}], **to, **extras(call)
+        )
         if call.stream:
             drain(answer)
 
@@ -223,7 +248,7 @@ def by_litellm(url: str) -> dict[str, Callable[[Call], None]]:
 
 def main(name: str, url: str) -> None:
     flush = SETUPS[name]()
-    ways = by_litellm(url) if name == "litellm" else by_clients(url)
+    ways = {"litellm": by_litellm, "burnline": by_burnline}.get(name, by_clients)(url)
     for call in CALLS:
         if call.provider not in ways:
             continue

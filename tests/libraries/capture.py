@@ -1,7 +1,6 @@
 """Runs each library for real and keeps what it sent: `python -m tests.libraries.capture [NAME …]`.
 
-Each has a venv of its own in `.libraries/`, for their requirements contradict each other. With
-`--check` nothing is written; what was sent is compared with what is kept.
+`test_captures.py` compares what a library sends now with what is kept.
 """
 
 import json
@@ -12,28 +11,20 @@ from pathlib import Path
 
 from tests.libraries.provider import Provider
 from tests.libraries.sink import Sink
+from tests.libraries.venvs import ROOT, build, libraries, python
 
 HERE = Path(__file__).parent
-VENVS = HERE.parents[1] / ".libraries"
 CAPTURES = HERE / "captures"
 SIGNALS = {"traces": "", "metrics": ".metrics", "logs": ".logs"}
 # What a capture's sidecar tells the versions of.
 TOLD = ("openai", "anthropic", "litellm", "openlit", "burnline", "openinference", "opentelemetry")
 
 
-def libraries() -> list[str]:
-    """Those with pinned requirements."""
-    return sorted(path.stem for path in (HERE / "requirements").glob("*.txt"))
-
-
-def python(name: str) -> Path:
-    """The interpreter of a library's venv."""
-    return VENVS / name / "bin" / "python"
-
-
 def environment(name: str, endpoint: str) -> dict[str, str]:
     """What an application that sends to `endpoint` is started with; none of ours leaks into it."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "PYTHON"))}
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "PYTHON"))
+    }
     return kept | {
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
@@ -50,7 +41,8 @@ def run(name: str) -> dict[str, bytes]:
     provider, sink = Provider(), Sink()
     try:
         subprocess.run(
-            [python(name), HERE / "application.py", name, provider.url],
+            [python(name), "-m", "tests.libraries.application", name, provider.url],
+            cwd=ROOT,
             env=environment(name, sink.url),
             check=True,
             timeout=120,
@@ -66,7 +58,7 @@ def without_paths(sent: bytes) -> bytes:
 
     Paths are replaced by ones of the same length, for lengths are part of protobuf.
     """
-    for place in (HERE.parents[1], Path(sys.base_prefix)):
+    for place in (ROOT, Path(sys.base_prefix)):
         path = str(place).encode()
         sent = sent.replace(path, b"/srv/application/".ljust(len(path), b"-")[: len(path)])
     return sent
@@ -94,6 +86,7 @@ def write(name: str, sent: dict[str, bytes]) -> None:
 
 def main(names: list[str]) -> None:
     for name in names or libraries():
+        build(name)
         sent = run(name)
         write(name, sent)
         print(name, {signal: len(body) for signal, body in sent.items()})

@@ -5,16 +5,13 @@ The shapes of the answers are those of the providers' references. Standard libra
 """
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-from truth import BY_NAME, Call  # noqa: E402
+from tests.libraries.truth import BY_NAME, Call
 
 TOOL_CALL = {
     "id": "call_1",
@@ -115,7 +112,11 @@ def message_events(call: Call) -> Iterator[str]:
     """Anthropic's answer to a message with `stream`: input tokens come first, output tokens last."""
     begun = message(call) | {"content": [], "stop_reason": None}
     begun["usage"] = begun["usage"] | {"output_tokens": 1}
-    start = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    start = {
+        "type": "content_block_start",
+        "index": 0,
+        "content_block": {"type": "text", "text": ""},
+    }
     events: list[dict[str, Any]] = [{"type": "message_start", "message": begun}, start]
     events += [
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}
