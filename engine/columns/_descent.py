@@ -15,6 +15,8 @@ PLAIN, GENERATES, EMBEDS, OTHER = range(4)
 # What is remembered of a span, in bits: below it (or in it) a call that generates, or embeds, has been
 # counted; it lies in one that has been counted, or is it; it was seen.
 BELOW, INSIDE, SEEN = 1, 4, 16
+# And of a span's name in a service: such a span stood beside one that counted.
+BESIDE = 32
 _COVERS, _LIES_IN = 3, 12
 _ONE, _MANY = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _SHIFT = np.uint64(32)
@@ -97,7 +99,7 @@ def decide(
     """
     added = 0
     for at in range(first, order.size):
-        if added + 5 > room:
+        if added + 6 > room:
             return at, added
         row = order[at]
         kind = kinds[row]
@@ -124,7 +126,13 @@ def decide(
         counted = of_me & (SEEN | below) == 0 and of_above & inside == 0
         answer = _mix(services[row], responses[row]) | np.uint64(1)
         as_named = _mix(answer, names[row]) | np.uint64(1)
-        if counted and responses[row] != _ZERO:
+        named = _mix(_mix(services[row], names[row]), _ONE) | np.uint64(1)
+        if counted and responses[row] == _ZERO:
+            # A call that failed has no answer to know it by; but its like had another beside it.
+            if _known(keys, flags, old_keys, old_flags, named) & BESIDE:
+                counted = False
+                added += _note(keys, flags, named, BESIDE)
+        elif counted:
             # Another library's span of the same answer; the same library's is another call, which a
             # cache has answered.
             if (
@@ -132,6 +140,7 @@ def decide(
                 and _known(keys, flags, old_keys, old_flags, as_named) == 0
             ):
                 counted = False
+                added += _note(keys, flags, named, BESIDE)
             else:
                 added += _note(keys, flags, answer, SEEN)
                 added += _note(keys, flags, as_named, SEEN)

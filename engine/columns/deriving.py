@@ -18,6 +18,7 @@ from engine.columns._texts import Texts
 from engine.columns.calls import DERIVED_FROM, RAW, RESPONSE, SENT_TOO, derive
 from engine.columns.memory import CallMemory
 from engine.columns.pricing import Costs
+from slo import llm
 from slo.aliases import Alias, accepted, table
 from slo.columns import Column, Field, Kind, SpanBatch
 from slo.llm import DERIVED
@@ -126,8 +127,15 @@ class Deriver:
         self._read(wanted, accepted(wanted.name))
         if alias.first:
             self.firsts.add(wanted)
-        for name in (*alias.milliseconds, *alias.when_streamed, *alias.json, *alias.count):
+        for name in (
+            *alias.milliseconds, *alias.when_streamed, *alias.json, *alias.count, *alias.at_last
+        ):  # fmt: skip
             self._read(Field("span", name), (name,))
+        if alias.without_cached:
+            for name in alias.without_cached["sender"]:
+                self._read(Field("span", name), (name,))
+            for needed in (llm.PROVIDER, llm.CACHE_READ_TOKENS, llm.CACHE_WRITE_TOKENS):
+                self._need(needed)
         if alias.unless_zero:
             other = Field("span", alias.unless_zero)
             self._read(other, accepted(other.name))
@@ -170,6 +178,8 @@ def _normalise(wanted: Field, alias: Alias, rows: Rows) -> Column:
     if alias.unless_zero:
         other = rows.batch.columns[Field("span", alias.unless_zero)]
         column = _known(column, other, texts)
+    if alias.without_cached:
+        column = _with_cached(column, alias, rows)
     return column
 
 
@@ -193,8 +203,10 @@ def _found(wanted: Field, alias: Alias, rows: Rows) -> Column:
         column = _texts.first_of(column, columns[_exception(alias.exception)])
     for name, key in alias.count.items():
         column = _texts.first_of(column, _counted(columns[Field("span", name)], column, key, texts))
-    for name, path in alias.json.items():
-        column = _texts.first_of(column, _inside(columns[Field("span", name)], column, path, texts))
+    for name, key in alias.json.items():
+        column = _texts.first_of(column, _inside(columns[Field("span", name)], column, key, texts))
+    for name in alias.at_last:
+        column = _texts.first_of(column, columns[Field("span", name)])
     return column
 
 
@@ -223,11 +235,11 @@ def _first(text: str) -> str:
     return found[0] if found and isinstance(found[0], str) else text
 
 
-def _inside(column: Column, known: Column, path: tuple[str, ...], texts: Texts) -> Column:
-    """The texts that stand in JSON at a path, on the rows where nothing is known yet."""
+def _inside(column: Column, known: Column, key: str, texts: Texts) -> Column:
+    """The texts that stand in JSON under a key, on the rows where nothing is known yet."""
     needed = (column.kinds == Kind.STRING) & (known.kinds == Kind.NIL)
     kept = Column(np.where(needed, column.kinds, Kind.NIL).astype(np.uint8), column.bits)
-    return texts.translate(kept, lambda text: _at(text, path))
+    return texts.translate(kept, lambda text: _at(text, key))
 
 
 def _counted(column: Column, known: Column, key: str, texts: Texts) -> Column:
@@ -256,11 +268,28 @@ def _known(column: Column, other: Column, texts: Texts) -> Column:
     return Column(np.where(unknown, Kind.NIL, column.kinds).astype(np.uint8), column.bits)
 
 
-def _at(text: str, path: tuple[str, ...]) -> str:
+def _with_cached(column: Column, alias: Alias, rows: Rows) -> Column:
+    """With cached tokens added where a sender leaves them out."""
+    columns, texts = rows.columns, rows.texts
+    rule = alias.without_cached
+    cached = np.zeros(len(rows.batch))
+    for which in (llm.CACHE_READ_TOKENS, llm.CACHE_WRITE_TOKENS):
+        cached += np.nan_to_num(texts.numbers(columns[which]))
+    may = (column.kinds == Kind.INT) & (cached > 0)
+    if not may.any():
+        return column
+    provided = texts.judged(columns[llm.PROVIDER], lambda text: text == rule["provider"]) > 0
+    apart = cached > column.bits
+    for name, value in rule["sender"].items():
+        apart |= texts.judged(columns[Field("span", name)], lambda text, it=value: text == it) > 0
+    added = np.where(may & provided & apart, cached, 0).astype(np.int64)
+    return Column(column.kinds, column.bits + added)
+
+
+def _at(text: str, key: str) -> str:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return ""
-    for key in path:
-        found = found.get(key) if isinstance(found, dict) else None
+    found = found.get(key) if isinstance(found, dict) else None
     return found if isinstance(found, str) else ""
