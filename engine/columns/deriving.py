@@ -281,9 +281,15 @@ def _with_cached(column: Column, alias: Alias, rows: Rows) -> Column:
     provided = texts.judged(columns[llm.PROVIDER], lambda text: text == rule["provider"]) > 0
     apart = cached > column.bits
     for name, value in rule["sender"].items():
-        apart |= texts.judged(columns[Field("span", name)], lambda text, it=value: text == it) > 0
+        sent = texts.translate(columns[Field("span", name)], _is(value))
+        apart |= sent.kinds == Kind.STRING
     added = np.where(may & provided & apart, cached, 0).astype(np.int64)
     return Column(column.kinds, column.bits + added)
+
+
+def _is(value: str) -> Callable[[str], str]:
+    """Keeps a text, and no other."""
+    return lambda text: text if text == value else ""
 
 
 def _at(text: str, key: str) -> str:

@@ -12,8 +12,8 @@ from engine.columns import _descent
 from engine.columns._texts import Texts
 from slo.columns import Column, Kind, SpanBatch
 
-# Two generations: what came in this half minute of the clock, and what came in the one before.
-GENERATION = 30
+# Two generations: what came in these seconds of the clock, and what came in those before.
+GENERATION = 15
 # Keys of a generation; a call takes up to five. Beyond it a generation ends early.
 MOST_KEYS = 1 << 20
 _LEAST_SLOTS = 1 << 10
