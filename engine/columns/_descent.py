@@ -1,7 +1,7 @@
 """Kernels that find out which of several spans for the same model call is the one that counts."""
 
 # Flat, and in the words that numba compiles well:
-# ruff: noqa: C901
+# ruff: noqa: C901, PLR0912
 
 import numpy as np
 from numba import njit
