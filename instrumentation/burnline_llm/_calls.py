@@ -76,10 +76,7 @@ class Call(Timed):
         self.stream_requested = stream
         self.server_address: str | None = None
         self.server_port: int | None = None
-        if isinstance(server, tuple):
-            self.server_address, self.server_port = server
-        else:
-            self.server_address = server
+        self._serve(server)
         self.response_model: str | None = None
         self.response_id: str | None = None
         self.service_tier: str | None = None
@@ -104,6 +101,13 @@ class Call(Timed):
         self._summed = summed
         self._outer: Call | None = None
         self._chunk_reader: _responses.ChunkReader | None = None
+
+    @_guard.guarded
+    def _serve(self, server: tuple[str, int] | str | None) -> None:
+        if isinstance(server, tuple):
+            self.server_address, self.server_port = server
+        else:
+            self.server_address = server
 
     # What the application tells
 
