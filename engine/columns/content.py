@@ -32,7 +32,7 @@ from slo.aliases import accepted
 from slo.anomalies.model import Monitor
 from slo.columns import Field
 from slo.masks import fields
-from slo.model import Objective, SpanSli, label_name
+from slo.model import Objective, SpanSli, SpendSli, label_name
 from slo.promql import MetricSelector
 
 BLANK = "redacted"
@@ -164,6 +164,8 @@ def _span_fields(objective: Objective | Monitor) -> frozenset[Field]:
         return objective.fields
     sli = objective.sli
     filters = (sli.total, sli.bad, sli.good) if isinstance(sli, SpanSli) else ()
+    if isinstance(sli, SpendSli):
+        filters = (sli.total,)
     named = (fields(one) for one in filters if one is not None)
     return frozenset({*objective.by, *objective.explain}).union(*named)
 
