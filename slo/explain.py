@@ -102,9 +102,7 @@ class Explainer:
         """Whether all that it holds is older than the last hour."""
         return not self.slots or self.slots[-1].number <= int(clock) // SLOT_SECONDS - SLOTS
 
-    def explain(
-        self, clock: float, names: Sequence[str], *, money: bool = False
-    ) -> Explanation:
+    def explain(self, clock: float, names: Sequence[str], *, money: bool = False) -> Explanation:
         """The explanation of the bad events of the last hour.
 
         Args:

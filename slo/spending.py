@@ -163,7 +163,7 @@ class Spending:
             explain: asked for alerts only.
         """
         if not self.keys:
-            return None, (), self._end(clock, {})
+            return None, (), ()
         spends = Spends(
             np.array(self.rows, np.int64),
             np.empty(len(self.keys), np.int64),
@@ -183,7 +183,7 @@ class Spending:
             return spends, self._now, ()
         ended = self._end(clock, wanted)
         self._now = tuple(
-            self._alert(identity, row, tier, clock, money, spends, explain)
+            self._alert(identity, row, tier, clock, money, explain)
             for identity, (row, tier) in wanted.items()
         )
         self._built_at = clock
@@ -268,7 +268,10 @@ class Spending:
                     limit = factor * amount * window / length
                     limits[number, at, side] = min(_MOST, limit.numerator // limit.denominator)
             for at, level in enumerate(levels):
-                steps[number, at] = min(_MOST, ceil(level * amount)), ceil(level * amount * RELEASE)
+                steps[number, at] = (
+                    min(_MOST, ceil(level * amount)),
+                    min(_MOST, ceil(level * amount * RELEASE)),
+                )
         group.limits, group.steps = limits, steps
         armed = np.zeros((n, len(tiers)), np.bool_)
         reached = np.zeros((n, len(levels)), np.bool_)
@@ -312,11 +315,14 @@ class Spending:
         for identity, begun in list(self._firing.items()):
             if identity in wanted and begun.since == self._period(identity.key, clock)[0]:
                 continue
-            if not identity.key.generation or identity.key in self._owners or not self.keys:
+            group = self._groups.get(identity.key.objective)
+            gone = group is None or group.objective.generation != identity.key.generation
+            if gone or identity.key in self._owners:
                 del self._firing[identity]
                 last = self._last.pop(identity, None)
-                if last is not None and identity.key in self._owners:
+                if last is not None and not gone:
                     over.append(replace(last, ends_at=clock))
+            # Otherwise it was told before a restart, and what it is about is still to be read again.
         return tuple(over)
 
     def _alert(
@@ -326,7 +332,6 @@ class Spending:
         tier: int,
         clock: float,
         money: Money,
-        spends: Spends,
         explain: Explain,
     ) -> Alert:
         group, number = self._owners[identity.key]
@@ -350,9 +355,7 @@ class Spending:
             fired = objective.tiers[begun.tier]
             short, long = fired.short, fired.long
             factor = float(factors(objective, length)[begun.tier])
-            in_short, in_long = (
-                int(money.sums[row, self.columns[w], 0]) for w in (short, long)
-            )
+            in_short, in_long = (int(money.sums[row, self.columns[w], 0]) for w in (short, long))
             burn_short = burn(in_short, budget, short, length)
             burn_long = burn(in_long, budget, long, length)
             rate = Fraction(in_long, long)
