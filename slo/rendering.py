@@ -226,10 +226,9 @@ def _money(alert: Alert, objective: Objective) -> list[str]:
     spent = alert.spent
     if spent is None:
         return []
-    lines = [
-        f"{dollars(spent.spent)} of {dollars(spent.budget)} a {period_name(objective)} are spent"
-        f" ({_percent(1 - alert.budget_remaining)}), by {spent.calls} calls."
-    ]
+    budget = f"{dollars(spent.budget)} a {period_name(objective)}"
+    share = _percent(1 - alert.budget_remaining)
+    lines = [f"{dollars(spent.spent)} of {budget} are spent ({share}), by {spent.calls} calls."]
     if spent.forecast is not None:
         lines.append(f"By {moment(spent.until)} it will be {dollars(spent.forecast)} at this rate.")
     if alert.budget_remaining > 0 and alert.exhausted_in is not None:

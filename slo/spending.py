@@ -10,7 +10,7 @@ and a level is let go only once it is `RELEASE` below.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -253,31 +253,23 @@ class Spending:
                 wanted[identity] = (group.rows[number], -1)
 
     def _set_limits(self, group: _Group, since: int, length: int) -> None:
-        """Limits as whole nanodollars: more than a fraction is more than its floor."""
+        """Limits in whole nanodollars: what is more than a fraction is more than its floor."""
         objective, spend = group.objective, group.objective.spend
         n, tiers = len(group.rows), objective.tiers
         levels = spend.levels if spend else ()
         group.bounds = (since, length)
-        limits = np.full((n, len(tiers), 2), _MOST, np.int64)
-        steps = np.full((n, len(levels), 2), _MOST, np.int64)
-        for number, amount in enumerate(group.amounts):
-            if amount < 0:
-                continue
-            for at, factor in enumerate(factors(objective, length)):
-                for side, window in enumerate((tiers[at].short, tiers[at].long)):
-                    limit = factor * amount * window / length
-                    limits[number, at, side] = min(_MOST, limit.numerator // limit.denominator)
-            for at, level in enumerate(levels):
-                steps[number, at] = (
-                    min(_MOST, ceil(level * amount)),
-                    min(_MOST, ceil(level * amount * RELEASE)),
-                )
-        group.limits, group.steps = limits, steps
+        # Most groups have the same amount.
+        kinds = {amount: _limits(objective, amount, length) for amount in set(group.amounts)}
+        limits = np.array([kinds[amount][0] for amount in group.amounts], np.int64)
+        steps = np.array([kinds[amount][1] for amount in group.amounts], np.int64)
+        group.limits = limits.reshape(n, len(tiers), 2)
+        group.steps = steps.reshape(n, len(levels), 2)
         armed = np.zeros((n, len(tiers)), np.bool_)
         reached = np.zeros((n, len(levels)), np.bool_)
-        armed[: len(group.armed)] = group.armed
-        reached[: len(group.reached)] = group.reached
-        for number in range(len(group.armed), n):
+        known = len(group.armed)
+        if known:
+            armed[:known], reached[:known] = group.armed, group.reached
+        for number in range(known, n) if self._firing else ():
             key = self.keys[group.places[number]]
             for at, tier in enumerate(tiers):
                 begun = self._firing.get(Identity(key, "overspend", tier.severity, 0.0))
@@ -409,6 +401,27 @@ def factors(objective: Objective, length: int) -> list[Fraction]:
         tier.factor if own else tier.share * length / tier.long
         for tier, own in zip(objective.tiers, fixed, strict=True)
     ]
+
+
+def _limits(
+    objective: Objective, amount: int, length: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Of an amount: what each tier's windows may spend; where each level is reached, and let go."""
+    tiers, levels = objective.tiers, objective.spend.levels if objective.spend else ()
+    if amount < 0:
+        return [(_MOST, _MOST)] * len(tiers), [(_MOST, _MOST)] * len(levels)
+    limits = [
+        (
+            min(_MOST, floor(factor * amount * tier.short / length)),
+            min(_MOST, floor(factor * amount * tier.long / length)),
+        )
+        for tier, factor in zip(tiers, factors(objective, length), strict=True)
+    ]
+    steps = [
+        (min(_MOST, ceil(level * amount)), min(_MOST, ceil(level * amount * RELEASE)))
+        for level in levels
+    ]
+    return limits, steps
 
 
 def burn(spent: int, budget: int, window: int, length: int) -> float:
