@@ -515,7 +515,7 @@ class EngineMetrics:
         for signal_ in ("traces", "metrics"):
             self.undecodable.labels(signal_)
             self.measured_items.labels(signal_)
-        for reason in ("future", "no_end_time"):
+        for reason in ("future", "no_end_time", "cost"):
             self.apart.labels(reason)
         for cause in ("reload", "disk"):
             self.flow_restarts.labels(cause)

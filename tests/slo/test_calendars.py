@@ -105,7 +105,10 @@ def test_unknown_zones_are_refused(zone: str) -> None:
     ("zone", "moments"),
     [
         # Forward and back in Berlin; half an hour on Lord Howe; 5:45 ahead in Kathmandu.
-        ("Europe/Berlin", "2026-03-29T00:30Z 2026-03-29T01:00Z 2026-10-25T00:10Z 2026-10-25T01:10Z"),
+        (
+            "Europe/Berlin",
+            "2026-03-29T00:30Z 2026-03-29T01:00Z 2026-10-25T00:10Z 2026-10-25T01:10Z",
+        ),
         ("Australia/Lord_Howe", "2026-04-04T14:50Z 2026-04-04T15:10Z 2026-10-03T15:40Z"),
         ("Asia/Kathmandu", "2026-06-01T12:00Z 2026-06-01T12:20Z"),
     ],

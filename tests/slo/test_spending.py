@@ -24,7 +24,9 @@ from slo.windows import GRANULARITIES, Entries, level_of, reach
 from tests.strategies.shards import Shard
 
 BERLIN = ZoneInfo("Europe/Berlin")
-START = int(datetime(2026, 3, 27, 12, tzinfo=BERLIN).timestamp())  # two days before its longest hour
+START = int(
+    datetime(2026, 3, 27, 12, tzinfo=BERLIN).timestamp()
+)  # two days before its longest hour
 
 
 def _budget(text="", **changes):
@@ -91,9 +93,13 @@ def _expected(objective, events, clock):
 BUDGETS = [
     _budget("per: month"),
     _budget("per: day\n    time_zone: Europe/Berlin"),
-    _budget("per: week\n    alerts: {tiers: {own: {severity: page, short: 5m, long: 1h, factor: 3}}}"),
+    _budget(
+        "per: week\n    alerts: {tiers: {own: {severity: page, short: 5m, long: 1h, factor: 3}}}"
+    ),
     _budget("per: hour\n    time_zone: Asia/Kathmandu"),
-    _budget("per: month\n    time_zone: Europe/Berlin\n    alerts: {tiers: {page-fast: {factor: 3}}}"),
+    _budget(
+        "per: month\n    time_zone: Europe/Berlin\n    alerts: {tiers: {page-fast: {factor: 3}}}"
+    ),
 ]
 steps = st.lists(
     st.tuples(
@@ -185,9 +191,9 @@ def test_a_period_that_begins_over_a_level_is_another_alert():
     assert fresh.starts_at == hour + 3601
     labels = [render(one, objective).labels for one in (alert, over, fresh)]
     assert labels[0] == labels[1] != labels[2]
-    assert labels[2]["period_start"] == datetime.fromtimestamp(hour + 3600, ZoneInfo("UTC")).strftime(
-        "%Y-%m-%dT%H:%M%z"
-    )
+    assert labels[2]["period_start"] == datetime.fromtimestamp(
+        hour + 3600, ZoneInfo("UTC")
+    ).strftime("%Y-%m-%dT%H:%M%z")
 
 
 def test_another_amount_keeps_what_was_counted():
@@ -273,9 +279,13 @@ def test_what_has_no_price_is_counted_beside_and_told():
     assert annotations["spent"] == "$85.00"
     assert annotations["budget"] == "$100.00"
     assert annotations["unpriced_calls"] == "3"
-    assert annotations["slice"].startswith("span.gen_ai.request.model=m1: $70.00 (82.35 %) in 1 calls")
+    assert annotations["slice"].startswith(
+        "span.gen_ai.request.model=m1: $70.00 (82.35 %) in 1 calls"
+    )
     assert annotations["trace_ids"].startswith("aa")
-    assert "3 calls without a price, 2 with a cost that cannot be true" in annotations["description"]
+    assert (
+        "3 calls without a price, 2 with a cost that cannot be true" in annotations["description"]
+    )
     assert shard.restarted().run([_deposit(objective, at + 1)])[0].spends.apart.tolist() == [[2, 3]]
 
 
