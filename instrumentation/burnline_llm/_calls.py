@@ -15,6 +15,14 @@ from burnline_llm._spans import Timed
 
 T = TypeVar("T")
 _MOST_GAPS = 10_000  # gaps between chunks that are kept for the histogram
+_TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+)
 _current: ContextVar["Call | None"] = ContextVar("burnline_llm_call", default=None)
 
 
@@ -134,18 +142,11 @@ class Call(Timed):
 
         Cached ones are among the input, those of reasoning among the output.
         """
-        self._count("input_tokens", input_tokens)
-        self._count("output_tokens", output_tokens)
-        self._count("cache_read_tokens", cache_read)
-        self._count("cache_write_tokens", cache_write)
-        self._count("cache_write_1h_tokens", cache_write_1h)
-        self._count("reasoning_tokens", reasoning)
-
-    def _count(self, field: str, tokens: int | None) -> None:
-        if tokens is None:
-            return
-        before = getattr(self, field) if self._summed else None
-        setattr(self, field, tokens if before is None else before + tokens)
+        told = (input_tokens, output_tokens, cache_read, cache_write, cache_write_1h, reasoning)
+        for field, tokens in zip(_TOKENS, told, strict=True):
+            if tokens is not None:
+                before = getattr(self, field) if self._summed else None
+                setattr(self, field, tokens if before is None else before + tokens)
 
     def first_chunk(self) -> None:
         """The first piece of the answer is here."""
