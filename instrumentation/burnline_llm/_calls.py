@@ -313,8 +313,14 @@ class Call(Timed):
         if isinstance(error, GeneratorExit):  # the application's own generator was closed early
             error = None
         elif self._streaming and error is None:
+            self._left()
             return  # the stream ends the call
         self.end(error)
+
+    @_guard.guarded
+    def _left(self) -> None:
+        if runtime.left is not None:
+            runtime.left(self)
 
     def attach(self) -> None:
         super().attach()

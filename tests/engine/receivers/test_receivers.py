@@ -195,7 +195,11 @@ def test_partial_success_names_spans_without_an_end(running: Running) -> None:
     assert len(running.stored()) == 3
 
 
-@pytest.mark.parametrize("body", [b"", traces(spans=0), traces(spans=0, unended=1)])
+@pytest.mark.parametrize(
+    "body",
+    [b"", traces(spans=0), traces(spans=0, unended=1)],
+    ids=["nothing", "no spans", "no span that ended"],
+)
 def test_a_payload_without_anything_to_count_succeeds_and_is_not_stored(
     running: Running, body: bytes
 ) -> None:
@@ -218,6 +222,19 @@ def test_a_payload_without_anything_to_count_succeeds_and_is_not_stored(
         ("/v1/traces", traces(), PROTOBUF, "gzip"),
         ("/v1/traces", gzip.compress(traces())[:-9], PROTOBUF, "gzip"),
         ("/v1/traces", gzip.compress(traces()) + b"junk", PROTOBUF, "gzip"),
+    ],
+    ids=[  # the bodies have random ids in them
+        "nonsense",
+        "cut",
+        "no text",
+        "nonsense metrics",
+        "cut json",
+        "no json",
+        "a number for a list",
+        "a list for an object",
+        "not compressed",
+        "cut gzip",
+        "gzip and junk",
     ],
 )
 def test_bad_data_is_refused_for_good(
