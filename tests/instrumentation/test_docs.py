@@ -1,4 +1,4 @@
-"""The examples of the page and the README run as they stand, with a real client and a provider on loopback."""
+"""The examples of the page and the README run as they stand, with a real client against a local provider."""
 
 import os
 import re
