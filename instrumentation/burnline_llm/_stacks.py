@@ -72,6 +72,7 @@ class _Watcher:
         self._changed = threading.Condition(self._lock)
         self._all: list[Watched] = []
         self._running = False
+        self._wakes = 0.0
 
     def watch(self, watched: Watched) -> None:
         with self._lock:
@@ -79,7 +80,8 @@ class _Watcher:
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, name="burnline-llm-stacks", daemon=True).start()
-            self._changed.notify()
+            if watched.due < self._wakes:  # else it looks in time by itself, and is left asleep
+                self._changed.notify()
 
     def _run(self) -> None:
         idle_since = time.monotonic()
@@ -90,7 +92,7 @@ class _Watcher:
                     if time.monotonic() - idle_since > 10:
                         self._running = False
                         return
-                    self._changed.wait(5)
+                    self._sleep(5)
                     continue
             now = time.monotonic()
             idle_since = now
@@ -100,7 +102,11 @@ class _Watcher:
                 self._all = [one for one in self._all if one not in ended]
                 if self._all:
                     next_look = min(max(one.due - now, _SECONDS_BETWEEN) for one in self._all)
-                    self._changed.wait(min(next_look, 1.0))
+                    self._sleep(min(next_look, 1.0))
+
+    def _sleep(self, seconds: float) -> None:
+        self._wakes = time.monotonic() + seconds
+        self._changed.wait(seconds)
 
 
 def _thread_stack(thread: int) -> tuple[str, ...]:
