@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from slo.columns import Kind
 from slo.usage.messages import (
     DURATION_US,
     DURATIONS,
@@ -20,51 +21,74 @@ from slo.usage.messages import (
     WIDTH,
 )
 
+Integers = NDArray[np.int64]
+Unsigned = NDArray[np.uint64]
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+FAILED = 2  # OTLP's number of the status of an error
+_NIL, _INT, _FLOAT = int(Kind.NIL), int(Kind.INT), int(Kind.FLOAT)
 _EDGES = np.array(EDGES)
 _EDGES_NS = np.array([round(edge * 1e9) for edge in EDGES], np.int64)
 _TYPES = len(TOKEN_TYPES)
-# The numbers of a call, by row: tokens, dollars, seconds to the first token.
+# The numbers of a call, in order: tokens, dollars, seconds to the first token.
 DOLLARS, FIRST_TOKEN = _TYPES, _TYPES + 1
 NUMBERS = _TYPES + 2
 # More than any call has. What is above, or negative, is no such number.
 MOST_TOKENS, MOST_DOLLARS, MOST_SECONDS = 1e9, 1e6, 1e7
 _LIMITS = np.array([MOST_TOKENS] * _TYPES + [MOST_DOLLARS, MOST_SECONDS])
-MOST_NS = int(MOST_SECONDS) * 10**9
+MOST_NS = np.uint64(int(MOST_SECONDS) * 10**9)
 
 
 @njit(cache=True, nogil=True)
 def tally(
-    ids: NDArray[np.int64],
-    durations: NDArray[np.int64],
-    failed: NDArray[np.bool_],
-    numbers: NDArray[np.float64],
+    rows: Integers,
+    ids: Integers,
+    times: tuple[Unsigned, Unsigned],
+    statuses: Integers,
+    kinds: tuple[Bytes, ...],
+    whole: tuple[Integers, ...],
+    floats: tuple[Floats, ...],
     series: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Integers, Integers]:
     """Add up calls by series.
 
     Args:
-        ids: `int64[n]`, each call's series.
-        durations: `int64[n]`, nanoseconds; negative where it is not known.
-        failed: `bool[n]`.
-        numbers: `float64[NUMBERS, n]`, NaN where there is none.
+        rows: `int64[m]`, which rows of the batch are calls.
+        ids: `int64[m]`, each call's series.
+        times: `uint64[n]` twice, starts and ends in Unix nanoseconds.
+        statuses: `int64[n]`, as OTLP numbers them.
+        kinds: of each of `NUMBERS` columns.
+        whole: their bits.
+        floats: the same bits as floats.
         series: how many.
 
     Returns:
-        `int64[series, WIDTH]`, and `int64[NUMBERS]`, how many numbers were no such number.
+        `int64[series, WIDTH]`; and `int64[NUMBERS + 1]`, how many of each column were no number that a call
+        can have, the last of them durations.
     """
     counts = np.zeros((series, WIDTH), np.int64)
-    wrong = np.zeros(NUMBERS, np.int64)
-    for row in range(len(ids)):
-        sums = counts[ids[row]]
-        sums[ERROR if failed[row] else OK] += 1
-        duration = durations[row]
-        if duration >= 0:
+    wrong = np.zeros(NUMBERS + 1, np.int64)
+    starts, ends = times
+    for call in range(len(rows)):
+        row = rows[call]
+        sums = counts[ids[call]]
+        sums[ERROR if statuses[row] == FAILED else OK] += 1
+        if starts[row] == 0 or ends[row] < starts[row] or ends[row] - starts[row] > MOST_NS:
+            wrong[NUMBERS] += 1
+        else:
+            duration = np.int64(ends[row] - starts[row])
             _add(sums, DURATION_US, (duration + 500) // 1000)
             sums[DURATIONS + np.searchsorted(_EDGES_NS, duration)] += 1
         for number in range(NUMBERS):
-            value = numbers[number, row]
-            if np.isnan(value):
+            kind = kinds[number][row]
+            if kind == _NIL:
                 continue
+            value = -1.0
+            if kind == _INT:
+                value = float(whole[number][row])
+            elif kind == _FLOAT:
+                value = floats[number][row]
             if not 0.0 <= value <= _LIMITS[number]:
                 wrong[number] += 1
             elif number < _TYPES:
@@ -85,10 +109,14 @@ def _add(sums: NDArray[np.int64], column: int, value: np.int64) -> None:
 
 def warm_up() -> None:
     """Compile the kernel, or load it from numba's cache."""
+    one, times = np.zeros(1, np.int64), np.zeros(1, np.uint64)
     tally(
-        np.zeros(1, np.int64),
-        np.zeros(1, np.int64),
-        np.zeros(1, np.bool_),
-        np.full((NUMBERS, 1), np.nan),
+        one,
+        one,
+        (times, times),
+        one,
+        (np.zeros(1, np.uint8),) * NUMBERS,
+        (one,) * NUMBERS,
+        (np.zeros(1),) * NUMBERS,
         1,
     )

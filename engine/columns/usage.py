@@ -11,6 +11,7 @@ from engine.columns import _usage_kernel
 from engine.columns._cache import Cache
 from engine.columns._grouping import group_rows
 from engine.columns._shared import Shared, texts
+from engine.columns._usage_kernel import Bytes, Floats, Integers
 from engine.spool.arrivals import Arrivals
 from slo import llm
 from slo.admitted import Admitted
@@ -28,7 +29,7 @@ from slo.usage.messages import (
 )
 from slo.usage.table import Wider, breadth
 
-_STATUS, _ERROR = Field("intrinsic", "status"), 2
+_STATUS = Field("intrinsic", "status")
 # In the order of the kernel's numbers.
 _NUMBERS = {
     llm.INPUT_TOKENS: TOKEN_TYPES[0],
@@ -115,27 +116,25 @@ class CallCounter:
         homes = [self._calls.of(CallKey(*value)) for value in values]
         numbers = {home: number for number, home in enumerate(dict.fromkeys(homes))}
         series = np.array([numbers[home] for home in homes], np.int64)
-        durations = calls.durations()
-        self._tell("duration", int(np.count_nonzero(durations < 0)))
+        kinds, bits, floats = zip(*map(calls.number, _NUMBERS), strict=True)
+        batch = calls.shared.batch
         counts, wrong = _usage_kernel.tally(
-            series[ids], durations, calls.failed, self._numbers(calls), len(numbers)
+            calls.rows,
+            series[ids],
+            (batch.start_ns, batch.end_ns),
+            batch.columns[_STATUS].bits,
+            kinds,
+            bits,
+            floats,
+            len(numbers),
         )
-        for name, count in zip(_NUMBERS.values(), wrong.tolist(), strict=True):
-            self._tell(name, count)
+        for name, count in zip((*_NUMBERS.values(), "duration"), wrong.tolist(), strict=True):
+            if count:
+                self._unusable(name, count)
         for (key, shard), row in zip(numbers, counts, strict=True):
             gathered = found.setdefault(shard, Gathered())
             gathered.keys.append(key)
             gathered.counts.append(row)
-
-    def _numbers(self, calls: "_Calls") -> NDArray[np.float64]:
-        matrix = np.empty((_usage_kernel.NUMBERS, len(calls.rows)))
-        for number, (which, name) in enumerate(_NUMBERS.items()):
-            numbers = calls.shared.numbers(which)
-            matrix[number] = numbers.values[calls.rows]
-            if not numbers.complete:
-                matrix[number, ~numbers.usable[calls.rows]] = np.nan
-                self._tell(name, int(np.count_nonzero(numbers.unusable[calls.rows])))
-        return matrix
 
     def _count_notes(
         self,
@@ -155,10 +154,6 @@ class CallCounter:
             gathered.notes.append(key)
             gathered.noted.append(count)
 
-    def _tell(self, name: str, count: int) -> None:
-        if count:
-            self._unusable(name, count)
-
 
 class _Calls:
     """The calls of a batch.
@@ -173,18 +168,18 @@ class _Calls:
     def __init__(self, shared: Shared, rows: NDArray[np.int64], fields: Iterable[Field]) -> None:
         self.shared = shared
         self.rows = rows
-        columns = shared.batch.columns
-        self.columns = {
-            each: Column(columns[each].kinds[rows], columns[each].bits[rows])
-            for each in fields
-            if each not in _NUMBERS
-        }
+        columns = {f: shared.batch.columns[f] for f in fields if f not in _NUMBERS}
+        if len(rows) < len(shared.batch):
+            columns = {f: Column(c.kinds[rows], c.bits[rows]) for f, c in columns.items()}
+        self.columns = columns
         asked, answered = self.columns[llm.REQUEST_MODEL], self.columns[llm.RESPONSE_MODEL]
         said = asked.kinds != Kind.NIL
-        self.columns[llm.REQUEST_MODEL] = Column(
-            np.where(said, asked.kinds, answered.kinds), np.where(said, asked.bits, answered.bits)
-        )
-        self.failed: NDArray[np.bool_] = self.columns[_STATUS].bits == _ERROR
+        if not said.all():
+            self.columns[llm.REQUEST_MODEL] = Column(
+                np.where(said, asked.kinds, answered.kinds),
+                np.where(said, asked.bits, answered.bits),
+            )
+        self.failed: NDArray[np.bool_] = self.columns[_STATUS].bits == _usage_kernel.FAILED
 
     def classes(
         self, named: Sequence[Field], which: NDArray[np.bool_] | None = None
@@ -201,12 +196,15 @@ class _Calls:
         ]
         return ids, list(zip(*values, strict=True))
 
-    def durations(self) -> NDArray[np.int64]:
-        """Nanoseconds; -1 where there is no start, or clocks disagree."""
-        batch = self.shared.batch
-        starts, ends = batch.start_ns[self.rows], batch.end_ns[self.rows]
-        known = (starts != 0) & (ends >= starts) & (ends - starts <= _usage_kernel.MOST_NS)
-        return np.where(known, (ends - starts).view(np.int64), -1)
+    def number(self, which: Field) -> tuple[Bytes, Integers, Floats]:
+        """A field of every row, as the kernel takes it: no texts, as some libraries send numbers."""
+        kinds, bits = self.shared.batch.columns[which]
+        if (kinds == Kind.STRING).any():
+            read = self.shared.numbers(which)
+            kinds = np.where(read.usable, Kind.FLOAT, np.where(read.unusable, Kind.OTHER, Kind.NIL))
+            kinds, bits = kinds.astype(np.uint8), read.values.view(np.int64)
+        bits = np.ascontiguousarray(bits)
+        return np.ascontiguousarray(kinds), bits, bits.view(np.float64)
 
 
 class _Homes(Generic[K]):

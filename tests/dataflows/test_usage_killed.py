@@ -45,7 +45,6 @@ def _payload(rng: random.Random, now_ns: int) -> bytes:
             start_time_unix_nano=ended - rng.randrange(20 * SECOND_NS),
             end_time_unix_nano=ended,
         )
-        span.attributes.add(key="burnline.call").value.bool_value = True
         for name, text in (
             ("gen_ai.operation.name", "chat"),
             ("gen_ai.provider.name", "openai"),
@@ -134,7 +133,7 @@ def _play(script: Sequence[Step], kills: set[int], workers: int = 1, **changes: 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("workers", [1, 2])
-@settings(deadline=None, max_examples=2, phases=PHASES, derandomize=True)
+@settings(deadline=None, max_examples=1, phases=PHASES, derandomize=True)
 @given(seed=st.integers(0, 10_000), kills=st.sets(st.integers(1, 110), min_size=2, max_size=4))
 def test_a_killed_flow_counts_what_one_that_was_not_counts(
     workers: int, seed: int, kills: set[int]
