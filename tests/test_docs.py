@@ -12,8 +12,8 @@ from typing import NamedTuple
 import click
 import pytest
 import yaml
-
 from burnline_llm import _setup
+
 from dataflows.cli import main
 from dataflows.options import SECRETS
 from scripts import metrics_page
