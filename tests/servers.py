@@ -95,6 +95,7 @@ def prometheus(directory: Path, target: str, scrape: dict[str, Any] | None = Non
         f"--config.file={config}",
         f"--storage.tsdb.path={directory}/tsdb",
         f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
     ]
     with running(command, f"http://{address}", directory):
         yield f"http://{address}"
