@@ -1,6 +1,6 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types audit bench bench-detection fuzz soak soak-overload soak-disk soak-downstream \
+.PHONY: help setup demo test test-libraries bench-overhead lint types audit bench bench-detection fuzz soak soak-overload soak-disk soak-downstream \
 	schema lock clean
 
 BIN := .venv/bin
@@ -61,3 +61,11 @@ soak-overload: setup  ## ten minutes of twice what an engine can take: bounded, 
 
 soak-disk: setup  ## disks that are full and read-only under an engine (needs root)
 	$(BIN)/python -m tests.soak disk --seconds 60
+
+test-libraries: setup  ## real LLM libraries against a mock provider, each in a venv of .libraries/ (network, 1.5 GB, some minutes)
+	$(BIN)/python -m tests.libraries.venvs
+	BURNLINE_LIBRARIES=1 $(BIN)/python -m pytest -q tests/libraries
+
+bench-overhead: setup  ## what a call costs more under each of these libraries; about 4 minutes
+	$(BIN)/python -m tests.libraries.venvs
+	$(BIN)/python -m benchmarks.overhead
