@@ -62,7 +62,7 @@ soak-overload: setup  ## ten minutes of twice what an engine can take: bounded, 
 soak-disk: setup  ## disks that are full and read-only under an engine (needs root)
 	$(BIN)/python -m tests.soak disk --seconds 60
 
-test-libraries: setup  ## real LLM libraries against a mock provider, each in a venv of .libraries/ (network, 1.5 GB, some minutes)
+test-libraries: setup  ## real LLM libraries against a mock provider, each in a venv of .libraries/ (network, 1.1 GB, some minutes)
 	$(BIN)/python -m tests.libraries.venvs
 	BURNLINE_LIBRARIES=1 $(BIN)/python -m pytest -q tests/libraries
 
