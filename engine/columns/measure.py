@@ -13,11 +13,12 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import _grouping, content, spans
+from engine.columns import _grouping, content, memory, spans
 from engine.columns._grouping import count
 from engine.columns._otlp_metrics import parse
 from engine.columns._places import Places
 from engine.columns._shared import Classes, Shared
+from engine.columns.memory import CallMemory
 from engine.columns.points import PointReader
 from engine.columns.sampling import SpanSampler
 from engine.columns.spans import Reader, Refused
@@ -158,6 +159,7 @@ class Measurer:
         self._sampler = SpanSampler(monitors, shards, unjudged)
         wanted = {f for o in self._spans for f in o.fields} | self._sampler.fields
         self._reader = Reader(wanted) if wanted or self._spans else None
+        self._memory = CallMemory()
         metric_objectives = [o for o in objectives if o.signal == "metrics"]
         self._ignored: Counter[str] = Counter()
         self._bounds = {o.id: o.sli.above for o in objectives if isinstance(o.sli, HistogramSli)}
@@ -177,6 +179,7 @@ class Measurer:
         clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
         self._found = Measured(clock_ns, arrivals.ahead_ns)
         limit_ns = min(clock_ns + self.skew_ns + arrivals.doubt_ns, LATEST_NS)
+        self._memory.move_to(arrivals.clock)
         if arrivals.traces and self._reader:
             batch = self._read(self._reader, arrivals.traces)
             if len(batch):
@@ -198,7 +201,7 @@ class Measurer:
     def _read(self, reader: Reader, payloads: Sequence[bytes]) -> SpanBatch:
         while True:
             try:
-                return reader.read(payloads)
+                return reader.read(payloads, self._memory)
             except Refused as refusal:
                 self.refused("traces", str(refusal))
                 payloads = [p for i, p in enumerate(payloads) if i != refusal.index]
@@ -530,3 +533,4 @@ def warm_up() -> None:
     spans.warm_up()
     content.warm_up()
     _grouping.warm_up()
+    memory.warm_up()
