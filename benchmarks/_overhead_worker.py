@@ -82,14 +82,19 @@ def main(name: str, url: str) -> None:
     for line in sys.stdin:
         what, _, count = line.strip().rpartition(" ")
         once = calls[what]
-        walls = []
+        walls, threads = [], []
         began = time.process_time_ns()
         for _ in range(int(count)):
-            start = time.perf_counter_ns()
+            start, start_thread = time.perf_counter_ns(), time.thread_time_ns()
             once()
+            threads.append(time.thread_time_ns() - start_thread)
             walls.append(time.perf_counter_ns() - start)
-        cpu = (time.process_time_ns() - began) / len(walls)
-        print(json.dumps({"wall": statistics.median(walls), "cpu": cpu}), flush=True)
+        took = {
+            "wall": statistics.median(walls),
+            "thread": statistics.median(threads),
+            "process": (time.process_time_ns() - began) / len(walls),
+        }
+        print(json.dumps(took), flush=True)
     flush()
 
 

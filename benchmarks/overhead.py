@@ -1,12 +1,14 @@
 """What a call costs more under a library that observes it: `make bench-overhead`.
 
 OpenAI's client makes the same calls with and without each library, in processes that are alike: one venv a
-library, a process with it and one without beside each other, told in turns to make some calls. What is
-reported is the median over many such rounds of the difference of their medians. Spans and metrics go
-by each library's own exporters to a server that accepts them.
+library, a process with it and one without beside each other, told in turns to make some calls. A round
+is the difference of their medians. Spans and metrics go by each library's own exporters to a server that
+accepts them.
 
 Twice: against a mock provider on this machine, as an application does; and with the answers ready in the
-process, where there is less noise. CPU is that of the whole process, exporting included.
+process, where there is less noise. Three clocks: CPU of the calling thread, which is what the call pays and
+does not change with what else the machine does; CPU of the whole process, exporting included; and the wall's,
+which tells something on an idle machine alone.
 """
 
 import json
@@ -14,7 +16,7 @@ import statistics
 import subprocess
 import sys
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.libraries.capture import environment
 from tests.libraries.provider import Provider
@@ -75,14 +77,31 @@ class Worker:
             self.process.wait()
 
 
+class Sample(NamedTuple):
+    """A round: µs a call more under a library than without."""
+
+    wall: float
+    thread: float
+    process: float
+    without: float  # µs of the calling thread's CPU a call without the library
+
+
+def compare(without: Worker, under: Worker, case: str, *, swap: bool) -> Sample:
+    """One round of one library."""
+    order = (under, without) if swap else (without, under)
+    took = {worker: worker.run(case, CASES[case]) for worker in order}
+    more = {key: (took[under][key] - took[without][key]) / 1e3 for key in took[under]}
+    return Sample(**more, without=took[without]["thread"] / 1e3)
+
+
 def measure(
     peers: tuple[str, ...] = PEERS, rounds: int = ROUNDS
-) -> dict[str, dict[str, list[tuple[float, float, float]]]]:
-    """Case -> library -> rounds of (µs a call more, the same of CPU, µs a call without)."""
+) -> dict[str, dict[str, list[Sample]]]:
+    """Case -> library -> its rounds."""
     for peer in peers:
         build(peer)
     provider, sink = Provider(), Sink(keep=False)
-    found: dict[str, dict[str, list[tuple[float, float, float]]]] = {
+    found: dict[str, dict[str, list[Sample]]] = {
         case: {peer: [] for peer in peers} for case in CASES
     }
     with ExitStack() as stack:
@@ -90,45 +109,43 @@ def measure(
         stack.callback(sink.close)
         pairs = {}
         for peer in peers:
-            pairs[peer] = tuple(
-                Worker(peer, name, provider.url, sink.url) for name in ("none", peer)
-            )
+            pairs[peer] = [Worker(peer, name, provider.url, sink.url) for name in ("none", peer)]
             for worker in pairs[peer]:
                 stack.callback(worker.close)
                 for case in CASES:
                     worker.run(case, WARM_UP)
         for number in range(rounds):
-            for case, calls in CASES.items():
-                for peer, (without, under) in pairs.items():
-                    order = (without, under) if number % 2 else (under, without)
-                    took = {worker: worker.run(case, calls) for worker in order}
-                    found[case][peer].append(
-                        (
-                            (took[under]["wall"] - took[without]["wall"]) / 1e3,
-                            (took[under]["cpu"] - took[without]["cpu"]) / 1e3,
-                            took[without]["wall"] / 1e3,
-                        )
-                    )
+            for case in CASES:
+                for peer, pair in pairs.items():
+                    found[case][peer].append(compare(*pair, case, swap=bool(number % 2)))
     return found
 
 
 def main() -> None:
     """`python -m benchmarks.overhead [ROUNDS]`."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    print(f"overhead of observing a call, µs: median of {rounds} rounds (quartiles)")
+    print(f"µs a call more than without: medians of {rounds} rounds (quartiles)")
     found = measure(rounds=rounds)
     for case, by_peer in found.items():
         print(f"\n{TITLES[case]}")
-        ours = statistics.median(wall for wall, _, _ in by_peer[PEERS[0]])
+        ours = statistics.median(sample.thread for sample in by_peer[PEERS[0]])
         for peer, samples in by_peer.items():
-            walls = [wall for wall, _, _ in samples]
-            low, middle, high = statistics.quantiles(walls, n=4)
-            cpu = statistics.median(cpu for _, cpu, _ in samples)
-            without = statistics.median(base for _, _, base in samples)
-            print(
-                f"  {peer:14} {middle:6.0f} ({low:.0f} to {high:.0f})  "
-                f"{middle / ours:5.1f} x Burnline's;  CPU {cpu:6.0f};  without {without:6.0f}"
+            thread, wall, process = (
+                statistics.quantiles(values, n=4)
+                for values in list(
+                    zip(*((s.thread, s.wall, s.process) for s in samples), strict=True)
+                )
             )
+            print(
+                f"  {peer:14} CPU of the call {_spread(thread)}, {thread[1] / ours:4.1f} x Burnline's;"
+                f"  of the process {_spread(process)};  wall {_spread(wall)};"
+                f"  without {statistics.median(s.without for s in samples):6.0f}"
+            )
+
+
+def _spread(quartiles: list[float]) -> str:
+    low, middle, high = quartiles
+    return f"{middle:6.0f} ({low:.0f} to {high:.0f})"
 
 
 if __name__ == "__main__":

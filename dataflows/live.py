@@ -159,6 +159,7 @@ class Engine:
             spread=True,
             watch=self.watch,
             anomalies=Publish(lambda: self.board.publish_anomalies, self.watch.judged),
+            usage=Publish(lambda: self.board.publish_usage),
         )
 
     def run(self, hangups: Sequence[int] = ()) -> None:
@@ -311,6 +312,8 @@ class Engine:
             told=self._told,
             monitors=tuple(monitors),
             entity_limit=settings.anomaly_limit,
+            usage=settings.llm_series,
+            usage_limit=settings.llm_series_limit,
         )
 
     def _told(self) -> tuple[Alert, ...]:
@@ -443,6 +446,8 @@ class Engine:
             plan.admitted,
             plan.monitors,
             self.watch.unjudged,
+            plan.usage,
+            lambda field, count: self.metrics.unusable_numbers.labels(field).inc(count),
         )
         return Guarded(measurer, self._set_aside)
 

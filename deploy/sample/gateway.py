@@ -57,13 +57,7 @@ async def _answer(session: aiohttp.ClientSession, question: str) -> dict[str, st
         answer: dict[str, str] = await response.json()
     if random.random() < 0.3:
         good = random.random() < 0.9
-        RATED.labels("good" if good else "bad").inc()
-        llm.evaluation(
-            "helpfulness",
-            1.0 if good else 0.0,
-            label="pass" if good else "fail",
-            response_id=answer["id"],
-        )
+        RATED.inc(rating="good" if good else "bad")
     return answer
 
 

@@ -1,7 +1,7 @@
 """A mock model server: answers as OpenAI's API does, slowly, and sometimes not at all.
 
-It stands in for a provider, so that the sample needs neither a key nor a network. Its faults can be changed while it
-runs: `curl -X POST localhost:8090/faults -d '{"gpt-4o": {"failing": 0.5, "slow": 5}}'`.
+It stands in for a provider, so that the sample needs neither a key nor a network. Its faults can be
+changed while it runs: `curl -X POST localhost:8090/faults -d '{"gpt-4o": {"failing": 0.5, "slow": 5}}'`.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import Any
 
 from aiohttp import web
 
-WORDS = "the answer to that depends on what was asked and of whom it was asked".split()
+WORDS = ("the", "answer", "depends", "on", "what", "was", "asked", "and", "of", "whom")
 # A share of calls that fails, and how much slower than usual the others are.
 FAULTS: dict[str, dict[str, float]] = {
     "gpt-4o": {"failing": 0.08, "slow": 1.0},
-    "gpt-4o-mini": {"failing": 0.01, "slow": 1.0},
+    "gpt-4o-mini": {"failing": 0.02, "slow": 1.0},
     "house-1": {"failing": 0.0, "slow": 1.0},
 }
 
@@ -41,7 +41,11 @@ async def chat(request: web.Request) -> web.StreamResponse:
     if not asked.get("stream"):
         message = {"role": "assistant", "content": " ".join(words)}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        whole = about | {"object": "chat.completion", "choices": [choice], "usage": _usage(asked, words)}
+        whole = about | {
+            "object": "chat.completion",
+            "choices": [choice],
+            "usage": _usage(asked, words),
+        }
         return web.json_response(whole)
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await answer.prepare(request)
@@ -59,9 +63,7 @@ async def embed(request: web.Request) -> web.Response:
     """One small vector for each text."""
     asked = await request.json()
     texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
-    data = [
-        {"object": "embedding", "index": n, "embedding": [0.1, 0.2]} for n in range(len(texts))
-    ]
+    data = [{"object": "embedding", "index": n, "embedding": [0.1, 0.2]} for n in range(len(texts))]
     used = sum(len(text.split()) for text in texts)
     usage = {"prompt_tokens": used, "total_tokens": used}
     return web.json_response(

@@ -15,7 +15,7 @@ from aiohttp import web
 from serving import serve
 
 MODEL_URL = os.environ.get("MODEL_URL", "http://127.0.0.1:8090")
-MODEL, FALLBACK = "gpt-4o", "gpt-4o"
+MODEL, FALLBACK = "gpt-4o", "gpt-4o-mini"
 HOUSE = "house-1"  # in no price table: its calls are counted as unpriced
 
 
@@ -39,11 +39,12 @@ async def _look_up(session: aiohttp.ClientSession, question: str) -> list[str]:
     """Documents near a question."""
     model = "text-embedding-3-small"
     with llm.retrieval("docs"):
-        async with llm.call(provider="openai", model=model, operation="embeddings") as call:
-            async with session.post(
-                f"{MODEL_URL}/v1/embeddings", json={"model": model, "input": question}
-            ) as response:
-                call.response(await response.json())
+        asked = {"model": model, "input": question}
+        async with (
+            llm.embeddings(provider="openai", model=model) as call,
+            session.post(f"{MODEL_URL}/v1/embeddings", json=asked) as response,
+        ):
+            call.response(await response.json())
         return [f"What we know of: {question}"] * 3
 
 
@@ -58,7 +59,7 @@ async def _complete(
     async with llm.call(provider="openai", model=MODEL, operation="chat", stream=True) as call:
         for number, model in enumerate((MODEL, MODEL, FALLBACK), 1):
             try:
-                with call.attempt(model=model):
+                with call.attempt(model=model, backoff=0.05 * (number - 1)):
                     asked = {"model": model, "messages": messages, "stream": True}
                     async with session.post(
                         f"{MODEL_URL}/v1/chat/completions", json=asked
@@ -92,9 +93,11 @@ async def _read(chunks: AsyncIterator[dict[str, Any]]) -> dict[str, str]:
 async def _title(session: aiohttp.ClientSession, text: str) -> None:
     """A title for the answer, by a model of the house that has no price."""
     asked = {"model": HOUSE, "messages": [{"role": "user", "content": f"A title for: {text}"}]}
-    async with llm.call(provider="house", model=HOUSE, operation="chat") as call:
-        async with session.post(f"{MODEL_URL}/v1/chat/completions", json=asked) as response:
-            call.response(await response.json())
+    async with (
+        llm.call(provider="house", model=HOUSE, operation="chat") as call,
+        session.post(f"{MODEL_URL}/v1/chat/completions", json=asked) as response,
+    ):
+        call.response(await response.json())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Waits until everything in the stack answers, and says where to look: some images have no shell for a health check.
+"""Waits until all of the stack answers, and says where to look: some images have no shell for a check.
 
-`python deploy/stack/ready.py NAME=URL...`; ends with 1 and the names of those that don't answer within five minutes.
+`python deploy/stack/ready.py NAME=URL...`; ends with 1, and names those that do not answer within five
+minutes.
 """
 
 import sys

@@ -1,6 +1,8 @@
 """What the calls of a batch cost, by a price table; Python runs only for each distinct model."""
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from burnline_llm.prices import MOST_TOKENS, Period, PriceTable, Schedule
@@ -24,6 +26,41 @@ _MOST_DENSE = 1 << 16
 Key = tuple[str | None, str | None, str | None]
 
 
+class _Varying(NamedTuple):
+    """What decides between the rates of a model.
+
+    Attributes:
+        days: seconds since 1970 at which they change.
+        times: seconds of the day at which they do.
+        firsts: by day and time, how far behind the model's first the rates of a period stand.
+        above: by day and time, the lengths of the prompt that part them.
+    """
+
+    days: NDArray[np.int64]
+    times: NDArray[np.float64]
+    firsts: NDArray[np.int64]
+    above: tuple[NDArray[np.float64], ...]
+
+    def offsets(
+        self, input_tokens: NDArray[np.float64], end_ns: NDArray[np.uint64]
+    ) -> NDArray[np.int64]:
+        """Of each row of the model, how far behind the first its rate stands."""
+        if len(self.above) == 1:
+            return np.searchsorted(self.above[0], _known(input_tokens), "left")
+        cells = np.zeros(len(end_ns), np.int64)
+        if len(self.days):
+            seconds = (end_ns // np.uint64(10**9)).astype(np.int64)
+            cells = np.searchsorted(self.days, seconds, "right")
+        if len(self.times) > 1:
+            of_day = (end_ns % np.uint64(_DAY_NS)).astype(np.float64) / 1e9
+            cells = cells * len(self.times) + np.searchsorted(self.times, of_day, "right") - 1
+        offsets = self.firsts[cells]
+        for cell, above in enumerate(self.above):
+            if len(above) and (rows := cells == cell).any():
+                offsets[rows] += np.searchsorted(above, _known(input_tokens[rows]), "left")
+        return offsets
+
+
 class CostColumns:
     """Prices batches; equal to `table.cost` on every row.
 
@@ -33,7 +70,7 @@ class CostColumns:
 
     def __init__(self, table: PriceTable) -> None:
         self.table = table
-        self._known: dict[Key, tuple[int, Schedule | None]] = {}
+        self._known: dict[Key, tuple[int, _Varying | None]] = {}
         self._rates = np.array([_UNKNOWN])
 
     def of(
@@ -87,24 +124,24 @@ class CostColumns:
         combined, sizes = codes[0] + 1, [len(each) + 1 for each in names]
         for code, size in zip(codes[1:], sizes[1:], strict=True):
             combined = combined * size + (0 if code is None else code + 1)
-        present, inverse = _distinct(combined, int(np.prod(sizes, dtype=object)))
+        present, inverse = _distinct(combined, math.prod(sizes))
         bases = np.empty(len(present), np.int64)
-        varying: list[tuple[int, Schedule]] = []
+        varying: list[tuple[int, _Varying]] = []
         for n, value in enumerate(present.tolist()):
             rest, tier = divmod(value, sizes[2])
             provider, model = divmod(rest, sizes[1])
             pairs = zip(names, (provider, model, tier), strict=True)
             key: Key = tuple(each[c - 1] if c else None for each, c in pairs)  # type: ignore[assignment]
-            bases[n], schedule = self._rate(key)
-            if schedule is not None and schedule.plain() is None:
-                varying.append((n, schedule))
+            bases[n], changing = self._rate(key)
+            if changing is not None:
+                varying.append((n, changing))
         places = bases[inverse]
-        for n, schedule in varying:
+        for n, changing in varying:
             rows = np.flatnonzero(inverse == n)
-            places[rows] += _offsets(schedule, input_tokens[rows], end_ns[rows])
+            places[rows] += changing.offsets(input_tokens[rows], end_ns[rows])
         return places
 
-    def _rate(self, key: Key) -> tuple[int, Schedule | None]:
+    def _rate(self, key: Key) -> tuple[int, _Varying | None]:
         """Where the first of a model's rates stands; all that it ever has follow it."""
         known = self._known.get(key)
         if known is None:
@@ -112,7 +149,7 @@ class CostColumns:
             if schedule is None:
                 known = (_NO_PRICE, None)
             else:
-                known = (len(self._rates), schedule)
+                known = (len(self._rates), None if schedule.plain() else _varying(schedule))
                 rows = [row for period in schedule.periods for row in _rows(period)]
                 self._rates = np.vstack([self._rates, np.array(rows, np.float64)])
             if len(self._known) < _MOST_RATES:
@@ -137,6 +174,21 @@ def _distinct(values: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], 
     return present, where[values]
 
 
+def _varying(schedule: Schedule) -> _Varying:
+    rates = [max(1, len(period.rates)) for period in schedule.periods]
+    return _Varying(
+        np.array(schedule.days, np.int64),
+        np.array(schedule.times),
+        np.cumsum([0, *rates[:-1]]),
+        tuple(np.array(period.above, np.float64) for period in schedule.periods),
+    )
+
+
+def _known(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Zero where they are absent; what is priced then is another's question."""
+    return np.where(np.isnan(counts), 0.0, counts)
+
+
 def _rows(period: Period) -> list[list[float]]:
     """Rows of the rates kept, one for each length of the prompt."""
     reason = PRICED if period.measurable else USAGE
@@ -154,23 +206,10 @@ def _rows(period: Period) -> list[list[float]]:
     ]
 
 
-def _offsets(
-    schedule: Schedule, input_tokens: NDArray[np.float64], end_ns: NDArray[np.uint64]
-) -> NDArray[np.int64]:
-    """Of each row of one model, how far behind the first its rate stands."""
-    firsts = np.cumsum([0, *(max(1, len(period.rates)) for period in schedule.periods)])
-    seconds = (end_ns // np.uint64(10**9)).astype(np.int64)
-    of_day = (end_ns % np.uint64(_DAY_NS)).astype(np.float64) / 1e9
-    cells = np.searchsorted(np.array(schedule.days, np.int64), seconds, "right")
-    cells = cells * len(schedule.times) + np.searchsorted(schedule.times, of_day, "right") - 1
-    offsets = firsts[cells]
-    for cell in np.unique(cells).tolist():
-        above = schedule.periods[cell].above
-        if above:
-            rows = cells == cell
-            counts = np.nan_to_num(input_tokens[rows], nan=0.0)
-            offsets[rows] += np.searchsorted(np.array(above), counts, "left")
-    return np.asarray(offsets, np.int64)
+def warm_up() -> None:
+    """Compile the kernel, or load it from numba's cache."""
+    none, place = np.zeros(1), np.zeros(1, np.int64)
+    _priced(np.array([_UNKNOWN]), place, none, none, none, none, none, none)
 
 
 @njit(cache=True, nogil=True)

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from burnline_llm._custom import counter as counter
     from burnline_llm._custom import gauge as gauge
     from burnline_llm._custom import histogram as histogram
+    from burnline_llm._evaluations import evaluation as evaluation
+    from burnline_llm._logs import add_trace_ids as add_trace_ids
+    from burnline_llm._logs import get_logger as get_logger
     from burnline_llm._observe import observe as observe
+    from burnline_llm._profiles import profile_llm_call as profile_llm_call
     from burnline_llm._setup import Telemetry as Telemetry
     from burnline_llm._setup import setup as setup
     from burnline_llm._steps import agent as agent
@@ -37,7 +41,10 @@ _HOMES = {
     "_attribution": ("attributed", "extract", "inject"),
     "_calls": ("Call", "batch", "call", "current", "embeddings"),
     "_custom": ("counter", "gauge", "histogram"),
+    "_evaluations": ("evaluation",),
+    "_logs": ("add_trace_ids", "get_logger"),
     "_observe": ("observe",),
+    "_profiles": ("profile_llm_call",),
     "_setup": ("Telemetry", "setup"),
     "_steps": ("agent", "retrieval", "tool", "workflow"),
 }

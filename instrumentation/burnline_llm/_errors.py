@@ -1,8 +1,12 @@
 """What a span says of an exception: its type and status, and its text only where content is on."""
 
+from traceback import format_exception
+
 from opentelemetry.trace import Span, Status, StatusCode
 
 from burnline_llm import _names as names
+from burnline_llm._redaction import bounded
+from burnline_llm._runtime import runtime
 
 
 def error_type(error: BaseException) -> str:
@@ -35,8 +39,14 @@ def record(span: Span, error: BaseException, *, content: bool) -> str:
     if code is not None:
         span.set_attribute(names.HTTP_STATUS, code)
     if content:
-        span.record_exception(error)
-        span.set_status(Status(StatusCode.ERROR, f"{kind}: {error}"[:1024]))
+        message, trace = str(error), "".join(format_exception(error))
+        redacted = {
+            "exception.type": kind,
+            "exception.message": bounded(runtime.redact(message)),
+            "exception.stacktrace": bounded(runtime.redact(trace)),
+        }
+        span.add_event("exception", redacted)
+        span.set_status(Status(StatusCode.ERROR, f"{kind}: {redacted['exception.message']}"[:1024]))
     else:  # messages and stack traces may quote prompts
         span.add_event("exception", {"exception.type": kind})
         span.set_status(Status(StatusCode.ERROR, kind))

@@ -1,4 +1,4 @@
-"""What an evaluator says of a call: OpenTelemetry's event `gen_ai.evaluation.result`, now or minutes later."""
+"""What an evaluator says of a call, now or minutes later: the event `gen_ai.evaluation.result`."""
 
 import math
 

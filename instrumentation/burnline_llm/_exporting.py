@@ -5,8 +5,11 @@ import os
 import threading
 import time
 
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -75,3 +78,8 @@ def span_processor(endpoint: str | None) -> SpanProcessor:
 def metric_reader(endpoint: str | None) -> MetricReader:
     """Exports metrics periodically, in a thread."""
     return PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=url(endpoint, "metrics")))
+
+
+def log_processor(endpoint: str | None) -> LogRecordProcessor:
+    """Exports log records in batches, in a thread."""
+    return BatchLogRecordProcessor(OTLPLogExporter(endpoint=url(endpoint, "logs")))

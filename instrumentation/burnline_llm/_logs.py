@@ -1,7 +1,7 @@
 """Log lines as JSON that know their trace: structlog, configured apart from the application's own.
 
-The three events of a call are `llm_request_started`, `llm_request_completed` and `llm_request_failed`. A line goes to
-standard output, and where asked for as an OTLP log record, too, which Loki, a Collector and others take.
+The three events of a call are `llm_request_started`, `llm_request_completed` and `llm_request_failed`. A line
+goes to standard output, and where asked for to an OTLP receiver, too, such as Loki or a Collector.
 """
 
 import sys
@@ -89,6 +89,24 @@ class Logs:
         return line
 
 
+_in_use: Logs | None = None
+
+
+def use(logs: Logs) -> None:
+    """Have `get_logger` make loggers of these."""
+    global _in_use  # noqa: PLW0603 - one for a process, as setup() is
+    _in_use = logs
+
+
+def get_logger(**fields: object) -> structlog.BoundLogger:
+    """A logger of JSON lines that know their trace, as setup() configured them; its lines carry these fields.
+
+    log = burnline_llm.get_logger(component="ranking")
+    log.info("ranked", documents=12)
+    """
+    return (_in_use or Logs("unknown_service")).logger(**fields)
+
+
 def add_trace_ids(_logger: object, _method: str, line: _Line) -> _Line:
     """A structlog processor: the active span's `trace_id` and `span_id`, for an application's own loggers.
 
@@ -117,7 +135,7 @@ class _Output:
 
 
 class _ToOtlp:
-    """Emits a line as a log record of the active span; its fields become attributes, for Loki structured metadata."""
+    """Emits a line as a log record; its fields become attributes, which are structured metadata in Loki."""
 
     def __init__(self, logger: Logger) -> None:
         self._logger = logger

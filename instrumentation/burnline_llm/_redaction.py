@@ -42,7 +42,8 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         r"\1[secret]",
         re.compile(
-            r"""(?i)\b((?:bearer|basic)[ \t]{1,4}|(?:api[-_]?key|password|passwd|secret|token)["']?[ \t]{0,4}[:=][ \t]{0,4}["']?)"""
+            r"(?i)\b((?:bearer|basic)[ \t]{1,4}"
+            r"""|(?:api[-_]?key|password|passwd|secret|token)["']?[ \t]{0,4}[:=][ \t]{0,4}["']?)"""
             r"[^\s\"',;]{6,1024}"
         ),
     ),

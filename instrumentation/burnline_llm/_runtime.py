@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from opentelemetry import trace
 
 from burnline_llm import _guard
+from burnline_llm._redaction import Redactor, default_redactor
 
 if TYPE_CHECKING:
     from burnline_llm._calls import Call
@@ -38,7 +39,10 @@ class Runtime:
         self.tracer: trace.Tracer = trace.get_tracer(SCOPE)
         self.observers: tuple[Observer, ...] = ()
         self.step_ended: Callable[[Step], None] | None = None
+        # Told that the code around a call is left while its stream goes on, perhaps in another thread.
+        self.left: Callable[[Call], None] | None = None
         self.capture: Capture | None = None  # None: no content leaves the application
+        self.redact: Redactor = default_redactor
         self.ready = False
 
 

@@ -1,7 +1,8 @@
 """Sampling that keeps errors and slow calls: decided when a trace's work in this process is over.
 
-A sampler that decides at the start can't know how a call will end. So every span is recorded, the spans of a
-trace wait here until the last one that is open in this process has ended, and then all of them go on, or none.
+A sampler that decides at the start can't know how a call will end. So every span is recorded, the spans of
+a trace wait here until the last one that is open in this process has ended, and then all of them go on,
+or none.
 """
 
 import logging
@@ -34,15 +35,15 @@ class _Trace:
 class KeepErrorsAndSlow(SpanProcessor):
     """Hands on all traces with an error or a slow span, and a share of the others.
 
-    The share is taken by trace id as OpenTelemetry's `TraceIdRatioBased` takes it, so that services that use the
-    same ratio keep the same traces. Use it in front of a trace store only: service levels that are counted from
-    sampled spans are wrong, since bad calls are kept and good ones are not.
+    The share is taken by trace id as OpenTelemetry's `TraceIdRatioBased` takes it, so that services with the
+    same ratio keep the same traces. Use it in front of a trace store only: service levels that are counted
+    from sampled spans are wrong, since bad calls are kept and good ones are not.
 
     Args:
         after: takes the spans of the traces that are kept, such as a `BatchSpanProcessor`.
         ratio: the share of the other traces that is kept, 0 to 1.
         slow: seconds from which a span is slow; None to keep errors only.
-        most_spans: spans that may wait; beyond that the oldest trace is decided on by what it has shown so far.
+        most_spans: spans that may wait; beyond that the oldest trace is decided on by what it has shown.
         most_seconds: how long a trace may wait for a span that does not end.
         clock: seconds, monotonic.
 

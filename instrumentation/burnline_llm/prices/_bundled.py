@@ -55,6 +55,8 @@ def find(provider: str | None, model: str) -> Found | None:
     if found is not None or "/" not in model:
         return found
     prefix, _, rest = model.lower().partition("/")
+    if prefix == "models":  # as Google's own API has them
+        return _find(name, rest)
     named = provider_name(prefix)
     if named is None or not rest:
         return None

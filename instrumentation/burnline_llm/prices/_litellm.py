@@ -74,14 +74,16 @@ def _sound(key: str, value: object) -> bool:
 def _entries(name: str, model: Mapping[str, Any], path: str) -> Iterator[Entry]:
     provider = model.get("litellm_provider")
     provider = canonical(provider) if isinstance(provider, str) else None
-    short = name.lower().partition("/")[2] if "/" in name else ""
+    aliases = [(provider, name.lower())]
+    if "/" in name:  # `provider/model` says whose it is, also where a gateway does not
+        aliases = [(None, name.lower()), (provider, name.lower().partition("/")[2])]
     # Special tiers first: the entry for all tiers would hide them.
     for suffix, tier in sorted(_TIERS.items(), reverse=True):
         period = _period(model, suffix)
         if period is None:
             continue
-        for alias in dict.fromkeys((name.lower(), short or name.lower())):
-            yield Entry(f"{path}: {name}", provider, alias, tier, None, None, period)
+        for whose, alias in aliases:
+            yield Entry(f"{path}: {name}", whose, alias, tier, None, None, period)
 
 
 def _period(model: Mapping[str, Any], suffix: str) -> Period | None:
