@@ -1,7 +1,7 @@
 """What is kept of content that holds something else, too: the model among a call's parameters.
 
-The text becomes a JSON object with that alone, filled up with spaces to its length, so that all of the payload
-stays where it was.
+The text becomes a JSON object with that alone, filled up with spaces to its length, so that all of the
+payload stays where it was.
 """
 
 import json
