@@ -26,6 +26,7 @@ from engine.columns.spans import Reader, Refused
 from engine.columns.usage import CallCounter, Gathered, used
 from engine.columns.watching import PointWatcher
 from engine.spool.arrivals import Arrivals
+from slo import llm
 from slo.admitted import Admitted
 from slo.anomalies.messages import Sample, Sampled, WatchedPoint
 from slo.anomalies.model import Monitor
@@ -136,6 +137,7 @@ class Measurer:
         unjudged: told (reason, count) of events that monitors mean and that are not judged.
         usage: by which labels to count what model calls used; if not at all no deposit is a `Used`.
         unusable: see `engine.columns.usage.CallCounter`.
+        memory: of spans, shared with other measurers; without it this one has its own.
     """
 
     def __init__(
@@ -153,6 +155,7 @@ class Measurer:
         unjudged: Apart = lambda _reason, _count: None,
         usage: Mode = "off",
         unusable: Apart = lambda _field, _count: None,
+        memory: CallMemory | None = None,
     ) -> None:
         self.shards = [str(n) for n in range(shards)]
         self.skew_ns = int(skew * 1e9)
@@ -169,7 +172,7 @@ class Measurer:
         wanted = {f for o in self._spans for f in o.fields}
         wanted |= self._sampler.fields | self._calls.fields
         self._reader = Reader(wanted) if wanted or self._spans else None
-        self._memory = CallMemory()
+        self._calls_before = CallMemory() if memory is None else memory
         metric_objectives = [o for o in objectives if o.signal == "metrics"]
         self._ignored: Counter[str] = Counter()
         self._bounds = {o.id: o.sli.above for o in objectives if isinstance(o.sli, HistogramSli)}
@@ -184,13 +187,27 @@ class Measurer:
 
     def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
         """One deposit for each shard that something arrived for, of each kind; for all on a tick."""
+        self._calls_before.move_to(arrivals.clock)
+        try:
+            return self._recall(arrivals) if arrivals.recalled else self._measure(arrivals)
+        except Exception:
+            # Whoever goes on after this gives the same spans again.
+            self._calls_before.clear()
+            raise
+
+    def _recall(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
+        """Remember what was counted before a restart."""
+        if self._reader and llm.CALL in self._reader.deriver.steps:
+            self._read(self._reader, arrivals.traces)
+        return []
+
+    def _measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
         gathered: dict[str, _Shard] = {}
         watched: dict[str, _Watched] = {}
         called: dict[str, Gathered] = {}
         clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
         self._found = Measured(clock_ns, arrivals.ahead_ns)
         limit_ns = min(clock_ns + self.skew_ns + arrivals.doubt_ns, LATEST_NS)
-        self._memory.move_to(arrivals.clock)
         if arrivals.traces and self._reader:
             batch = self._read(self._reader, arrivals.traces)
             if len(batch):
@@ -215,7 +232,7 @@ class Measurer:
     def _read(self, reader: Reader, payloads: Sequence[bytes]) -> SpanBatch:
         while True:
             try:
-                return reader.read(payloads, self._memory)
+                return reader.read(payloads, self._calls_before)
             except Refused as refusal:
                 self.refused("traces", str(refusal))
                 payloads = [p for i, p in enumerate(payloads) if i != refusal.index]
