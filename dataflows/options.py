@@ -430,4 +430,10 @@ _OPTIONS = (
         envvar="BURNLINE_ANOMALY_LIMIT",
         help="Entities of one monitor, in a shard, before the rest share one.",
     ),
+    click.option(
+        "--prices",
+        type=click.Path(path_type=Path),
+        envvar="BURNLINE_PRICES",
+        help="Own prices of models (YAML, or JSON in LiteLLM's format), over the bundled ones.",
+    ),
 )

@@ -56,6 +56,7 @@ class Settings:
         remote_write_key: its key.
         anomalies: whether anything is watched for anomalies.
         anomaly_limit: entities of one monitor in a shard before the rest share one.
+        prices: own prices of models, over the bundled ones.
     """
 
     slos: tuple[Path, ...]
@@ -103,3 +104,4 @@ class Settings:
     remote_write_key: Path | None = None
     anomalies: str = "on"
     anomaly_limit: int = 1_000
+    prices: Path | None = None

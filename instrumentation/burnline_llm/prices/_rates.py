@@ -47,6 +47,13 @@ class Rate(NamedTuple):
     needs_input: bool
     needs_output: bool
 
+    def per_million(self) -> dict[str, float]:
+        """Dollars per million tokens of each kind, for people."""
+        full = {"": 0}
+        for kind, container in KINDS.items():
+            full[kind] = full[container or ""] + getattr(self, kind)
+        return {kind: full[kind] * 10**6 / self.scale for kind in KINDS}
+
 
 class Period(NamedTuple):
     """Rates of one time.
