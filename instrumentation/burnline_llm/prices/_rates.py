@@ -69,10 +69,8 @@ class Period(NamedTuple):
     measurable: bool = True
 
     def rate(self, input_tokens: int) -> Rate:
-        """The rate for so many input tokens; "more than" is meant strictly."""
-        if not self.above:
-            return self.rates[0]
-        return self.rates[_below(self.above, input_tokens)]
+        """The rate for so many input tokens."""
+        return self.rates[band(self.above, input_tokens)]
 
 
 class Schedule(NamedTuple):
@@ -138,12 +136,13 @@ def rate(prices: Mapping[str, Decimal], fixed: Decimal = Decimal(0)) -> Rate:
     return Rate._make([*whole, 10**places, charged_input, needs_output])
 
 
-def _below(above: tuple[int, ...], count: int) -> int:
-    band = 0
+def band(above: tuple[int, ...], count: int) -> int:
+    """Which rate holds for so many input tokens; "above" is meant strictly."""
+    passed = 0
     for start in above:
         if count > start:
-            band += 1
-    return band
+            passed += 1
+    return passed
 
 
 def _seconds(when: datetime) -> float:
