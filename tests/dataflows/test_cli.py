@@ -247,7 +247,15 @@ def test_schema_is_the_committed_one() -> None:
 def test_every_command_has_help_and_a_first_sentence() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    assert list(main.commands) == ["validate", "schema", "run", "backtest", "demo", "detect", "price"]
+    assert list(main.commands) == [
+        "validate",
+        "schema",
+        "run",
+        "backtest",
+        "demo",
+        "detect",
+        "price",
+    ]
     for name in main.commands:
         assert run(name, "-h").stdout == run(name, "--help").stdout
         first = main.commands[name].get_short_help_str(40).removesuffix("...")

@@ -257,3 +257,14 @@ def test_use(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = own("prices: [{model: a, input: 1, output: 1}]")
     prices.use(mine)
     assert prices.table() is mine
+
+
+def test_the_file_in_the_documentation_loads(own: Own) -> None:
+    page = Path(__file__).parents[3] / "docs" / "costs.md"
+    text = page.read_text().partition("```yaml\n")[2].partition("```")[0]
+    table = own(text)
+    assert table.cost("az.ai.openai", "chat-prod", Usage(1_000_000, 0), NOW).usd == 5.0
+    assert table.cost("my-gpus", "llama-9", MILLION, datetime(2026, 2, 1, tzinfo=UTC)).usd == 0.201
+    assert table.cost("openai", "gpt-4o", MILLION, NOW).usd == 11.25
+    batch = table.cost("openai", "gpt-5", MILLION, NOW, "batch").usd
+    assert batch == pytest.approx(0.45 * 5.625)
