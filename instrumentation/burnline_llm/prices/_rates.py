@@ -94,6 +94,11 @@ class Schedule(NamedTuple):
         single = len(self.periods) == 1 and len(period.rates) == 1 and period.measurable
         return period.rates[0] if single else None
 
+    def lasting(self) -> Period | None:
+        """The period that holds now, where nothing is known that will end it."""
+        over = len(self.times) == 1 and (not self.days or self.days[-1] <= time())
+        return self.periods[-1] if over else None
+
     def at(self, when: datetime | None) -> Period:
         """The period in which a moment lies; naive ones are UTC, None is now."""
         if len(self.periods) == 1:

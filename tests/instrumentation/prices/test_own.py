@@ -1,7 +1,7 @@
 """Own prices: what they say, and what is said of wrong ones."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,20 @@ prices:
     early = table.cost("x", "new-one", MILLION, datetime(2025, 1, 1, tzinfo=UTC))
     assert early.reason == "model"
     assert table.cost("openai", "no-such", MILLION, NOW).reason == "model"
+
+
+def test_a_price_that_begins_later(own: Own) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    yesterday = tomorrow - timedelta(days=2)
+    table = own(f"""\
+prices:
+  - {{model: soon, from: {tomorrow}, input: 1, output: 1}}
+  - {{model: since, from: {yesterday}, input: 1, output: 1}}
+""")
+    assert table.cost(None, "soon", MILLION).reason == "model"
+    assert table.cost(None, "since", MILLION).usd == 2.0
+    assert table.cost(None, "since", MILLION).usd == 2.0  # known by now
+    assert table.cost(None, "since", MILLION, NOW - timedelta(days=3650)).reason == "model"
 
 
 def test_long_prompts_and_service_tiers(own: Own) -> None:

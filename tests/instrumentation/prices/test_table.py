@@ -171,6 +171,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         table.cost("meta", f"gpt-{n}", Usage(1, 1))
         assert table.cost("openai", "gpt-4o", Usage(10_000, 1_000)).usd == 0.035
         assert len(table._known) <= 10
+        assert len(table._quick) <= 10
 
 
 def test_a_snapshot_that_the_application_set_is_not_looked_at() -> None:
