@@ -1,4 +1,4 @@
-"""The command line: `burnline validate | run | backtest | detect | demo | price | schema`.
+"""The command line: `burnline validate | run | backtest | detect | demo | price | presets | schema`.
 
 Every command exits with 0 when it did its work, 1 when something it was given is wrong (with the place
 and the mend), 2 when it was called the wrong way.
@@ -47,6 +47,32 @@ def schema() -> None:
     from slo import json_schema  # noqa: PLC0415
 
     click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option(
+    "--service", default="chat-api", show_default=True, help="Whose SLO is printed, with NAME."
+)
+def presets(name: str | None, service: str) -> None:
+    """List the ready-made SLOs, or print the SLO file that one stands for.
+
+    In an SLO file `- preset: NAME` is enough; print it to see what it counts, or to change more than its
+    parameters.
+    """
+    from slo.loading import load  # noqa: PLC0415
+    from slo.presets.library import presets as library  # noqa: PLC0415
+    from slo.presets.listing import catalogue, written_out  # noqa: PLC0415
+
+    if name is None:
+        click.echo(catalogue(), nl=False)
+    elif name in library():
+        text = written_out(library()[name], service)
+        if problems := load({f"--service {service}": text}).problems:
+            _fail(f"{problems[0].what}; {problems[0].mend}")
+        click.echo(text, nl=False)
+    else:
+        _fail(f"there is no preset {name}; there are {', '.join(library())}")
 
 
 @main.command()

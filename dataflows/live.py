@@ -100,6 +100,7 @@ class Engine:
         monitors = loaded.monitors if settings.anomalies == "on" else None
         self.plan = self._plan_of(loaded.objectives, monitors or ())
         self.metrics = EngineMetrics()
+        self.metrics.show_prices(price_files.table().version)
         self.closing = closing.read(settings, self.metrics)
         self.board = Board(
             self.plan.objectives,
@@ -171,6 +172,7 @@ class Engine:
             spread=True,
             watch=self.watch,
             anomalies=Publish(lambda: self.board.publish_anomalies, self.watch.judged),
+            usage=Publish(lambda: self.board.publish_usage),
         )
 
     def run(self, hangups: Sequence[int] = ()) -> None:
@@ -323,6 +325,8 @@ class Engine:
             told=self._told,
             monitors=tuple(monitors),
             entity_limit=settings.anomaly_limit,
+            usage=settings.llm_series,
+            usage_limit=settings.llm_series_limit,
         )
 
     def _told(self) -> tuple[Alert, ...]:
@@ -455,6 +459,8 @@ class Engine:
             plan.admitted,
             plan.monitors,
             self.watch.unjudged,
+            plan.usage,
+            lambda field, count: self.metrics.unusable_numbers.labels(field).inc(count),
         )
         return Guarded(measurer, self._set_aside)
 

@@ -138,6 +138,7 @@ class Reloader:
             price_files.use(used)
             raise
         if repriced:
+            self.metrics.show_prices(prices.version)
             log.info("prices are reloaded", version=prices.version)
         changes = differences(self.objectives, found)
         watched = differences(self.monitors, monitors)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.receivers.limits import Limits
+from slo.usage.messages import Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Settings:
         anomalies: whether anything is watched for anomalies.
         anomaly_limit: entities of one monitor in a shard before the rest share one.
         prices: own prices of models, over the bundled ones.
+        llm_series: by which labels what model calls used is shown.
+        llm_series_limit: such series before tenants, then models, share one.
     """
 
     slos: tuple[Path, ...]
@@ -105,3 +108,5 @@ class Settings:
     anomalies: str = "on"
     anomaly_limit: int = 1_000
     prices: Path | None = None
+    llm_series: Mode = "full"
+    llm_series_limit: int = 1_000

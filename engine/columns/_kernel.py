@@ -32,6 +32,8 @@ from slo.columns import Kind
 STRING, INT, FLOAT, BOOL, OTHER = (
     int(kind) for kind in (Kind.STRING, Kind.INT, Kind.FLOAT, Kind.BOOL, Kind.OTHER)
 )
+# What `found` holds of an array, from `BITS` to `STOP`; a column never does.
+ARRAY = 6
 # Rows of `schema`; the messages below these are only scanned and have whatever rows follow.
 REQUEST, RESOURCE_SPANS, RESOURCE, SCOPE_SPANS, SPAN, STATUS, KEY_VALUE, ANY_VALUE = range(8)
 # Cells of `schema`: 0 is no text, then text, then SUBMESSAGE + the row of the message.
@@ -107,6 +109,7 @@ class Job(NamedTuple):
         spans: `uint64[spans, 7]`, zeros: columns `START` to `STATUS_CODE`.
         kinds: `uint8[fields, spans]`, zeros.
         bits: `uint64[fields, spans]`, zeros.
+        firsts: `uint8[fields]`: 1 where the first element of an array is taken.
         schema: `uint8[messages, field numbers]`, what the field holds.
         stack: `int64[depth, 2]`, room for `scan`.
     """
@@ -120,6 +123,7 @@ class Job(NamedTuple):
     kinds: Bytes
     bits: Uint64s
     strings: Strings
+    firsts: Bytes
     schema: Bytes
     stack: Int64s
 
@@ -516,7 +520,12 @@ def read_attribute(data: Bytes, position: int, end: int, plan: Plan, job: Job) -
                 kind, bits = FLOAT, word(data, inner)
                 inner += 8
             else:
-                if tag == 0x2A or tag == 0x32 or tag == 0x3A or tag == 0x40:
+                if tag == 0x2A:
+                    if kind == ARRAY:  # they are merged
+                        return False
+                    start, stop = read_length(data, inner, position)
+                    kind, bits = ARRAY, np.uint64(start)
+                elif tag == 0x32 or tag == 0x3A or tag == 0x40:
                     kind, bits = OTHER, ZERO
                 inner = pass_over(data, inner, position, tag, ANY_VALUE, job.schema, job.stack)
                 if inner < 0:
@@ -534,6 +543,33 @@ def read_attribute(data: Bytes, position: int, end: int, plan: Plan, job: Job) -
     return True
 
 
+@_called
+def first_element(data: Bytes, position: int, end: int) -> tuple[int, np.uint64, int]:
+    """(kind, bits, stop) of the first value in an ArrayValue that was scanned, as in `Job.found`."""
+    while position < end:
+        tag, inner, position = next_field(data, position, end)
+        if tag != 0x0A:
+            continue
+        stop = position
+        kind, bits, text_stop = OTHER, ZERO, 0
+        while inner < stop:
+            tag, start, following = next_field(data, inner, stop)
+            if tag == 0x0A:
+                kind, bits, text_stop = STRING, np.uint64(start), following
+            elif tag == 0x18 or tag == 0x10:
+                bits, _ = read_varint(data, start, stop)
+                kind = INT
+                if tag == 0x10:
+                    kind, bits = BOOL, (ZERO if bits == ZERO else ONE)
+            elif tag == 0x21:
+                kind, bits = FLOAT, word(data, start)
+            elif tag == 0x2A or tag == 0x32 or tag == 0x3A or tag == 0x40:
+                kind, bits = OTHER, ZERO
+            inner = following
+        return kind, bits, text_stop
+    return OTHER, ZERO, 0
+
+
 @_inlined
 def settle(data: Bytes, field: int, first_row: int, row: int, job: Job) -> bool:
     """Write a found value, if any, into rows; False where a string could not be interned."""
@@ -541,8 +577,13 @@ def settle(data: Bytes, field: int, first_row: int, row: int, job: Job) -> bool:
         return True
     kind = signed(job.found[field, KIND])
     bits = job.found[field, BITS]
+    stop = signed(job.found[field, STOP])
+    if kind == ARRAY:
+        kind, start, bits = OTHER, signed(bits), ZERO
+        if job.firsts[field] == 1:
+            kind, bits, stop = first_element(data, start, stop)
     if kind == STRING:
-        number = intern(data, signed(bits), signed(job.found[field, STOP]), job.strings)
+        number = intern(data, signed(bits), stop, job.strings)
         if number < 0:
             return False
         bits = np.uint64(number)

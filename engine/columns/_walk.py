@@ -5,7 +5,7 @@ and it reads the payloads that the kernel leaves.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -38,12 +38,17 @@ def parse(payload: bytes) -> ExportTraceServiceRequest:
         raise ValueError(str(error)) from error
 
 
-def walk(request: ExportTraceServiceRequest, wanted: Mapping[Field, Sequence[str]]) -> SpanBatch:
+def walk(
+    request: ExportTraceServiceRequest,
+    wanted: Mapping[Field, Sequence[str]],
+    firsts: Collection[Field] = (),
+) -> SpanBatch:
     """A request's spans as columns.
 
     Args:
         request: what the official parser read.
         wanted: the fields, each with the keys that it takes, most preferred first.
+        firsts: of them, those that take the first element of an array.
     """
     strings = _Strings()
     spans: list[Span] = []
@@ -59,7 +64,7 @@ def walk(request: ExportTraceServiceRequest, wanted: Mapping[Field, Sequence[str
                         value = _intrinsic(span, field.name, strings)
                     else:
                         holder = own if field.scope == "span" else resource
-                        value = _first(holder, names, strings)
+                        value = _first(holder, names, strings, element=field in firsts)
                     values[field].append(value)
     ids = [s.trace_id if len(s.trace_id) == 16 else bytes(16) for s in spans]
     return SpanBatch(
@@ -75,10 +80,15 @@ def _attributes(pairs: Iterable[KeyValue]) -> dict[str, AnyValue]:
     return {pair.key: pair.value for pair in pairs}  # the last of a repeated key stays
 
 
-def _first(holder: Mapping[str, AnyValue], names: Sequence[str], strings: _Strings) -> Value:
+def _first(
+    holder: Mapping[str, AnyValue], names: Sequence[str], strings: _Strings, *, element: bool
+) -> Value:
     for name in names:
         if name in holder:
-            return _value(holder[name], strings)
+            value = holder[name]
+            if element and value.array_value.values:
+                value = value.array_value.values[0]
+            return _value(value, strings)
     return Kind.NIL, 0
 
 

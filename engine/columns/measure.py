@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import _grouping, content, spans
+from engine.columns import _grouping, _usage_kernel, content, spans
 from engine.columns._grouping import count
 from engine.columns._otlp_metrics import parse
 from engine.columns._places import Places
@@ -21,6 +21,7 @@ from engine.columns._shared import Classes, Shared
 from engine.columns.points import PointReader
 from engine.columns.sampling import SpanSampler
 from engine.columns.spans import Reader, Refused
+from engine.columns.usage import CallCounter, Gathered, used
 from engine.columns.watching import PointWatcher
 from engine.spool.arrivals import Arrivals
 from slo.admitted import Admitted
@@ -34,6 +35,7 @@ from slo.masks import fields
 from slo.messages import Deposit, Tally
 from slo.model import HistogramSli, Objective, SpanSli
 from slo.traceql import Filter
+from slo.usage.messages import Mode, Used
 from slo.windows import GRANULARITIES, Entries
 
 BUCKET = GRANULARITIES[0]
@@ -129,6 +131,8 @@ class Measurer:
         admitted: see `slo.plan.Plan`.
         monitors: what to watch for anomalies; without any, no deposit is a `Sampled`.
         unjudged: told (reason, count) of events that monitors mean and that are not judged.
+        usage: by which labels to count what model calls used; if not at all no deposit is a `Used`.
+        unusable: see `engine.columns.usage.CallCounter`.
     """
 
     def __init__(
@@ -144,6 +148,8 @@ class Measurer:
         admitted: Admitted | None = None,
         monitors: Sequence[Monitor] = (),
         unjudged: Apart = lambda _reason, _count: None,
+        usage: Mode = "off",
+        unusable: Apart = lambda _field, _count: None,
     ) -> None:
         self.shards = [str(n) for n in range(shards)]
         self.skew_ns = int(skew * 1e9)
@@ -156,7 +162,9 @@ class Measurer:
         self._generations = {o.id: o.generation for o in objectives}
         self._monitors = bool(monitors)
         self._sampler = SpanSampler(monitors, shards, unjudged)
-        wanted = {f for o in self._spans for f in o.fields} | self._sampler.fields
+        self._calls = CallCounter(usage, shards, admitted or Admitted(), unusable)
+        wanted = {f for o in self._spans for f in o.fields}
+        wanted |= self._sampler.fields | self._calls.fields
         self._reader = Reader(wanted) if wanted or self._spans else None
         metric_objectives = [o for o in objectives if o.signal == "metrics"]
         self._ignored: Counter[str] = Counter()
@@ -170,10 +178,11 @@ class Measurer:
         self.overflowed = overflowed
         self._overflowed = 0
 
-    def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled]]:
-        """One deposit for each shard that something arrived for, of either kind; for all on a tick."""
+    def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
+        """One deposit for each shard that something arrived for, of each kind; for all on a tick."""
         gathered: dict[str, _Shard] = {}
         watched: dict[str, _Watched] = {}
+        called: dict[str, Gathered] = {}
         clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
         self._found = Measured(clock_ns, arrivals.ahead_ns)
         limit_ns = min(clock_ns + self.skew_ns + arrivals.doubt_ns, LATEST_NS)
@@ -181,18 +190,21 @@ class Measurer:
             batch = self._read(self._reader, arrivals.traces)
             if len(batch):
                 ends = _placed(batch.end_ns, arrivals.ahead_ns)
-                self._read_spans(batch, ends, clock_ns, limit_ns, gathered, watched)
+                called = self._read_spans(batch, ends, clock_ns, limit_ns, gathered, watched)
         if arrivals.metrics and (self._points or self._watcher):
             # Points keep the time that their writer gave them: increments compare it.
             self._read_points(arrivals.metrics, limit_ns - arrivals.ahead_ns, gathered, watched)
         self.measured(self._found)
         touched: Iterable[str] = self.shards if arrivals.tick else gathered
-        found: list[tuple[str, Deposit | Sampled]] = [
+        found: list[tuple[str, Deposit | Sampled | Used]] = [
             (shard, _deposit(shard, arrivals, gathered.get(shard))) for shard in touched
         ]
         if self._monitors:
             touched = self.shards if arrivals.tick else watched
             found += [(shard, _sampled(shard, arrivals, watched.get(shard))) for shard in touched]
+        if self._calls.mode != "off":
+            touched = self.shards if arrivals.tick else called
+            found += [(shard, used(arrivals, shard, called.get(shard))) for shard in touched]
         return found
 
     def _read(self, reader: Reader, payloads: Sequence[bytes]) -> SpanBatch:
@@ -211,13 +223,14 @@ class Measurer:
         limit_ns: int,
         gathered: dict[str, _Shard],
         watched: dict[str, _Watched],
-    ) -> None:
+    ) -> dict[str, Gathered]:
         placeable = self._placeable(ends, limit_ns)
         seconds = (np.minimum(ends, np.uint64(clock_ns)) // np.uint64(10**9)).astype(np.int64)
         shared = Shared(batch)
         self._count_spans(shared, seconds // BUCKET, placeable, gathered)
         for name, sample in self._sampler.sample(shared, seconds, placeable, clock_ns / 1e9):
             _of(name, watched, _Watched).samples.append(sample)
+        return self._calls.count(shared, placeable)
 
     def _count_spans(
         self,
@@ -530,3 +543,4 @@ def warm_up() -> None:
     spans.warm_up()
     content.warm_up()
     _grouping.warm_up()
+    _usage_kernel.warm_up()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.columns import _kernel, _plan, _walk
-from slo.aliases import accepted
+from engine.columns.deriving import Deriver
 from slo.columns import INTRINSICS, Column, Field, Kind, SpanBatch
 
 _SCHEMA = _plan.schema()
@@ -44,15 +44,16 @@ class Reader:
     """Reads a set of fields out of OTLP trace payloads.
 
     Args:
-        fields: attributes and intrinsics wanted; a span attribute is also taken from its aliases
-            (`slo.aliases`).
+        fields: attributes and intrinsics wanted, and fields that are worked out (`slo.llm`); a span
+            attribute is also taken from its aliases (`slo.aliases`).
 
     Raises:
         ValueError: an intrinsic that spans do not have.
     """
 
     def __init__(self, fields: Iterable[Field]) -> None:
-        self.wanted = {field: _keys(field) for field in fields}
+        self.deriver = Deriver(fields)
+        self.wanted = self.deriver.raw
         self._span = [field for field in self.wanted if field.scope == "span"]
         self._resource = [field for field in self.wanted if field.scope == "resource"]
         self._intrinsics = [field for field in self.wanted if field.scope == "intrinsic"]
@@ -69,6 +70,9 @@ class Reader:
             for number, field in enumerate(self._resource, len(self._span))
         ]
         self._resource_plan = _plan.plan(numbered)
+        self._firsts = np.array(
+            [field in self.deriver.firsts for field in (*self._span, *self._resource)], np.uint8
+        )
         # Spans a byte, with room to spare; counting them first would be another pass over the bytes.
         self._density = _LEAST_DENSITY
 
@@ -78,6 +82,14 @@ class Reader:
         Raises:
             Refused: the first payload that the official parser refuses, too, or that is large and
                 of an encoding that nobody uses.
+        """
+        return self.deriver.derive(self.read_raw(payloads))
+
+    def read_raw(self, payloads: Sequence[bytes]) -> SpanBatch:
+        """As `read`, before aliases are normalised and fields worked out.
+
+        Raises:
+            Refused: as `read`.
         """
         joined = _Joined(payloads)
         pieces: list[SpanBatch] = []
@@ -96,7 +108,7 @@ class Reader:
                 request = _walk.parse(payloads[first])
             except ValueError as error:
                 raise Refused(first, str(error)) from error
-            pieces.append(_walk.walk(request, self.wanted))
+            pieces.append(_walk.walk(request, self.wanted, self.deriver.firsts))
             first += 1
 
     def _decode(self, joined: "_Joined", first: int) -> tuple[int, SpanBatch]:
@@ -133,6 +145,7 @@ class Reader:
                 places=np.empty((texts, 2), np.int64),
                 state=np.array([0, _SEED], np.uint64),
             ),
+            firsts=self._firsts,
             schema=_SCHEMA,
             stack=np.empty((_MAX_DEPTH, 2), np.int64),
         )
@@ -216,10 +229,6 @@ def is_cached() -> bool:
         if not any(index.stat().st_mtime >= changed for index in indexes):
             return False
     return True
-
-
-def _keys(field: Field) -> tuple[str, ...]:
-    return accepted(field.name) if field.scope == "span" else (field.name,)
 
 
 class _Joined:

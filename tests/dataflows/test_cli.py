@@ -101,7 +101,7 @@ INPUT = [
     Wrong(BACKTEST + " --data folder", 1, "burnline: folder is a directory; name the files in it"),
     Wrong(BACKTEST + " --data text.csv", 1, "text.csv: neither OTLP's JSON nor protobuf messages"),
     Wrong(BACKTEST + " --data cut.jsonl", 1, "cut.jsonl:2: not JSON"),
-    Wrong(BACKTEST + " --data other.jsonl", 1, "other.jsonl:1: neither resourceSpans nor resource"),
+    Wrong(BACKTEST + " --data other.jsonl", 1, "other.jsonl:1: neither resourceSpans, resource"),
     Wrong(
         BACKTEST + " --data good.yaml", 1, "good.yaml: neither OTLP's JSON nor protobuf messages"
     ),
@@ -250,6 +250,7 @@ def test_every_command_has_help_and_a_first_sentence() -> None:
     assert list(main.commands) == [
         "validate",
         "schema",
+        "presets",
         "run",
         "backtest",
         "demo",

@@ -303,6 +303,9 @@ def test_prices_are_reloaded_with_the_slos(tmp_path: Path) -> None:
         assert len(setup.accepted) == 1
         assert price_files.table().version == price_files.load(file).version
         assert any(entry["event"] == "prices are reloaded" for entry in logs)
+        version = {"version": price_files.table().version}
+        registry = setup.metrics.registry
+        assert registry.get_sample_value("burnline_price_table_info", version) == 1
 
         used = price_files.table()
         file.write_text("prices: [{model: ours, inptu: 2}]")

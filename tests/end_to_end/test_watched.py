@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from scripts.engine_panels import every_query
+from scripts.dashboards import engine as board
 from tests.end_to_end.engines import Call, Engine, send
 from tests.otlp_server import Kept, Server, otlp_server
 from tests.servers import alertmanager, alerts, eventually, free_port, prometheus, query
@@ -114,7 +114,7 @@ def _asked(promql: str) -> str:
     return chosen.replace("$__rate_interval", "10s")
 
 
-@pytest.mark.parametrize("promql", every_query())
+@pytest.mark.parametrize("promql", board.PAGE.queries)
 def test_every_panel_has_data(watched: Watched, promql: str) -> None:
     def values() -> list[float]:
         return [value for _, value in query(watched.prometheus, _asked(promql))]

@@ -23,10 +23,25 @@ KEYS = (
     "input.value",
     "gen_ai.prompt.0.content",
     "gen_ai.prompt.name",
+    "gen_ai.operation.name",
+    "openinference.span.kind",
+    "gen_ai.response.finish_reasons",
+    "gen_ai.usage.output_tokens",
+    "llm.token_count.prompt",
+    "gen_ai.usage.cost",
+    "gen_ai.server.time_to_first_token",
+    "ai.response.msToFirstChunk",
+    "llm.is_streaming",
+    "llm.invocation_parameters",
+    "error.type",
+    "http.response.status_code",
 )
 
 texts = st.one_of(
     st.sampled_from(("", "a", "chat", "gpt-4o-mini", "claude-sonnet-4-5-20250929", "\0", "日本語")),
+    st.sampled_from(
+        ("LLM", "MAX_TOKENS", '["stop"]', "True", "12", "-1", '{"model": "m"}', "a.RateLimitError")
+    ),
     st.text(st.characters(codec="utf-8"), max_size=24),
 )
 int64s = st.one_of(st.integers(-3, 300), st.integers(-(2**63), 2**63 - 1))

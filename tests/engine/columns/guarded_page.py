@@ -20,6 +20,8 @@ def main() -> None:
         span.attributes.add(key="k").value.string_value = name
         span.attributes.add(key="double").value.double_value = 0.5
         span.attributes.add(key="list").value.array_value.values.add().string_value = "日"
+        reasons = span.attributes.add(key="gen_ai.response.finish_reasons").value.array_value
+        reasons.values.add().string_value = name
         span.status.code = 2  # type: ignore[assignment]  # enums are open
     payload = request.SerializeToString()
 
@@ -31,7 +33,12 @@ def main() -> None:
         raise OSError(ctypes.get_errno(), "mprotect")
 
     reader = Reader(
-        [Field("intrinsic", "name"), Field("span", "k"), Field("resource", "service.name")]
+        [
+            Field("intrinsic", "name"),
+            Field("span", "k"),
+            Field("span", "gen_ai.response.finish_reasons"),
+            Field("resource", "service.name"),
+        ]
     )
     for size in range(len(payload) + 1):
         for tail in (payload[len(payload) - size :], payload[:size]):

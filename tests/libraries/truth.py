@@ -1,0 +1,64 @@
+"""The calls that every library makes of the mock provider, and what is true of each.
+
+Standard library only: it is read in the venvs of the libraries, too. A call's name is its prompt,
+which is how the provider knows what to answer.
+"""
+
+from typing import NamedTuple
+
+
+class Call(NamedTuple):
+    """One call, and what the provider answers.
+
+    Tokens are as OpenTelemetry counts them: cached ones are within `input`, reasoning within
+    `output`. None is what no one can know, for the provider does not say.
+    """
+
+    name: str
+    model: str
+    answered_by: str
+    input: int | None
+    output: int | None
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    finish: str = "stop"
+    provider: str = "openai"
+    operation: str = "chat"
+    stream: bool = False
+    status: int = 200
+    first_chunk_after: float = 0.0  # seconds
+
+    @property
+    def failed(self) -> bool:
+        return self.status != 200
+
+
+GPT_4O = ("gpt-4o", "gpt-4o-2024-08-06")
+MINI = ("gpt-4o-mini", "gpt-4o-mini-2024-07-18")
+GPT_5 = ("gpt-5", "gpt-5-2025-08-07")
+EMBEDDING = ("text-embedding-3-small", "text-embedding-3-small")
+SONNET = ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929")
+
+OPENAI = (
+    Call("plain", *GPT_4O, 120, 30),
+    Call("cached", *GPT_4O, 2000, 50, cache_read=1536),
+    Call("reasoning", *GPT_5, 80, 400, reasoning=320),
+    Call("tools", *MINI, 90, 20, finish="tool_calls"),
+    Call("length", *MINI, 40, 16, finish="length"),
+    Call("no usage", *GPT_4O, None, None),
+    Call("stream", *GPT_4O, 60, 12, stream=True, first_chunk_after=0.25),
+    Call("stream without usage", *GPT_4O, None, None, stream=True),
+    Call("too many", *GPT_4O, None, None, status=429),
+    Call("broken", *MINI, None, None, status=500),
+    Call("bad request", *GPT_4O, None, None, status=400),
+    Call("embedding", *EMBEDDING, 25, None, operation="embeddings"),
+)
+ANTHROPIC = (
+    Call("claude", *SONNET, 100, 40, provider="anthropic"),
+    Call("claude cached", *SONNET, 4200, 60, 3000, 1000, provider="anthropic"),
+    Call("claude stream", *SONNET, 800, 25, 500, provider="anthropic", stream=True),
+    Call("claude overloaded", *SONNET, None, None, provider="anthropic", status=529),
+)
+CALLS = OPENAI + ANTHROPIC
+BY_NAME = {call.name: call for call in CALLS}
