@@ -119,7 +119,7 @@ def test_there_is_something_to_test() -> None:
     }
     assert len(SLI_BLOCKS) >= 2
     commands = {piece.text.split()[0] for piece in COMMANDS}
-    assert commands == {"validate", "run", "backtest", "demo", "detect"}
+    assert commands == {"validate", "run", "backtest", "demo", "detect", "price"}
     assert len(INLINE_COMMANDS) > 3
 
 

@@ -622,6 +622,11 @@ class EngineMetrics:
             ("version",),
         )
 
+    def show_prices(self, version: str) -> None:
+        """Show which table of prices is used; the one before is gone."""
+        self.price_table.clear()
+        self.price_table.labels(version).set(1)
+
     def watch_anomalies(self, learning: Callable[[], int], judged: Callable[[], int]) -> None:
         """Show how many series are watched for anomalies, read at each scrape.
 
