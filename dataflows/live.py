@@ -166,7 +166,7 @@ class Engine:
         )
         plan = self.plan
         # With the flow ends what it remembers: a new one reads again what no snapshot has.
-        memory = CallMemory()
+        memory = CallMemory(shortened=self.metrics.call_memory_shortened.inc)
         return build(
             plan,
             self._source,

@@ -616,6 +616,11 @@ class EngineMetrics:
             "Numbers on calls of models that none can have (negative, no number, absurd); left out.",
             ("field",),
         )
+        self.call_memory_shortened = self._counter(
+            "burnline_call_memory_shortened",
+            "Times that spans of calls were forgotten early, as there were too many of them.",
+            (),
+        )
         self.price_table = self._gauge(
             "burnline_price_table_info",
             "1, with the version of the table that calls without a cost are priced by.",
