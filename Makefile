@@ -1,6 +1,6 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types audit bench bench-detection fuzz soak soak-overload soak-disk soak-downstream \
+.PHONY: help setup demo stack test lint types audit bench bench-detection fuzz soak soak-overload soak-disk soak-downstream \
 	schema lock clean
 
 BIN := .venv/bin
@@ -15,6 +15,11 @@ setup:  ## build .venv/ with the burnline command in it
 
 demo: setup  ## set up, then the main job on made-up traffic: SLOs, a failing model, a page
 	@$(BIN)/burnline demo
+
+stack:  ## everything around an LLM application in containers, with a sample; says what is missing
+	@docker compose version >/dev/null 2>&1 \
+		|| { echo "burnline: no docker with its compose plugin here; install Docker Engine, or see docs/stack.md for what runs without" >&2; exit 1; }
+	docker compose -f deploy/compose.yaml up --build
 
 test: setup lint types  ## set up, then lint, types and all the tests
 	@$(SERVERS_HINT)

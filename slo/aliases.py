@@ -19,12 +19,17 @@ class Alias:
     milliseconds: tuple[str, ...] = ()
     when_streamed: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
-    json: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    json: Mapping[str, str] = field(default_factory=dict)
+    count: Mapping[str, str] = field(default_factory=dict)
     exception: str = ""
+    at_last: tuple[str, ...] = ()
     words: Mapping[str, str] = field(default_factory=dict)
     first: bool = False
+    last: bool = False
+    unless_zero: str = ""
     number: bool = False
     truth: bool = False
+    without_cached: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def plain(self) -> bool:
@@ -78,6 +83,4 @@ def _alias(entry: dict[str, Any], tables: dict[str, dict[str, str]]) -> Alias:
     }
     if "words" in made:
         made["words"] = tables[made["words"]]
-    if "json" in made:
-        made["json"] = {name: tuple(path) for name, path in made["json"].items()}
     return Alias(**made)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from tests.servers import eventually, free_port
 
-FOLDER = Path(__file__).parent.parent / "deploy" / "sample"
+DEPLOY = Path(__file__).parent.parent / "deploy"
+FOLDER = DEPLOY / "sample"
 
 
 class Sample(NamedTuple):
@@ -26,6 +27,11 @@ class Sample(NamedTuple):
     model: str
     metrics: dict[str, str]
     logs: dict[str, Path]
+
+
+def slos() -> str:
+    """Its service levels, and what is watched of it."""
+    return "\n---\n".join(path.read_text() for path in sorted((DEPLOY / "slos").glob("*.yaml")))
 
 
 @contextmanager

@@ -18,32 +18,36 @@ RATED = llm.counter("answers_rated_total", "Answers that people rated.", labels=
 
 
 async def chat(request: web.Request) -> web.Response:
-    """A question and its answer; 502 where a model or the worker fails."""
+    """A question and its answer; 502 where the worker fails."""
     asked = await request.json()
     with llm.attributed(
         tenant=asked["tenant"], user=asked["user"], feature="chat", prompt=("answer", "3")
     ):
         try:
             async with aiohttp.ClientSession(raise_for_status=True) as session:
-                await _topic(session, asked["question"])
-                answer = await _answer(session, asked["question"])
+                topic = await _topic(session, asked["question"])
+                answer = await _answer(session, f"{topic}: {asked['question']}")
         except aiohttp.ClientResponseError as error:
             return web.json_response({"error": error.message}, status=502)
     return web.json_response(answer)
 
 
 async def _topic(session: aiohttp.ClientSession, question: str) -> str:
-    """What a question is about, by a small model."""
+    """What a question is about, by a small model; an answer does not depend on it."""
     messages = [
         {"role": "system", "content": "Name the topic."},
         {"role": "user", "content": question},
     ]
-    async with llm.call(provider="openai", model=SMALL, operation="chat") as call:
-        async with session.post(
-            f"{MODEL_URL}/v1/chat/completions", json={"model": SMALL, "messages": messages}
-        ) as response:
+    asked = {"model": SMALL, "messages": messages}
+    try:
+        async with (
+            llm.call(provider="openai", model=SMALL) as call,
+            session.post(f"{MODEL_URL}/v1/chat/completions", json=asked) as response,
+        ):
             told = await response.json()
-        call.response(told)
+            call.response(told)
+    except aiohttp.ClientResponseError:
+        return "unknown"
     return str(told["choices"][0]["message"]["content"])
 
 
@@ -58,6 +62,12 @@ async def _answer(session: aiohttp.ClientSession, question: str) -> dict[str, st
     if random.random() < 0.3:
         good = random.random() < 0.9
         RATED.inc(rating="good" if good else "bad")
+        llm.evaluation(
+            "helpfulness",
+            1.0 if good else 0.0,
+            label="pass" if good else "fail",
+            response_id=answer["id"],
+        )
     return answer
 
 

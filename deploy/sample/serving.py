@@ -45,6 +45,8 @@ def serve(service: str, port: int, **handlers: Handler) -> None:
         service,
         metrics_host=os.environ.get("METRICS_HOST", "127.0.0.1"),
         metrics_port=int(os.environ.get("METRICS_PORT", "9100")),
+        logs="json",
+        log_otlp="OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ,
     ):
         web.run_app(
             app,

@@ -59,7 +59,7 @@ class Texts:
         for code in self.used(codes):
             text = self.strings[code]
             meant = judge(text)
-            if meant != text:
+            if meant != text or not meant:
                 changes.append((code, meant))
         if not changes:
             return column

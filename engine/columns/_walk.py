@@ -5,7 +5,7 @@ and it reads the payloads that the kernel leaves.
 """
 
 import struct
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -13,6 +13,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from engine.columns import _kernel
+from engine.columns.calls import PARENT_ID, SPAN_ID
+from engine.columns.deriving import EXCEPTION, Deriver
 from slo.columns import Column, Field, Kind, SpanBatch
 
 Value = tuple[Kind, int]
@@ -38,18 +41,14 @@ def parse(payload: bytes) -> ExportTraceServiceRequest:
         raise ValueError(str(error)) from error
 
 
-def walk(
-    request: ExportTraceServiceRequest,
-    wanted: Mapping[Field, Sequence[str]],
-    firsts: Collection[Field] = (),
-) -> SpanBatch:
+def walk(request: ExportTraceServiceRequest, deriver: Deriver) -> SpanBatch:
     """A request's spans as columns.
 
     Args:
         request: what the official parser read.
-        wanted: the fields, each with the keys that it takes, most preferred first.
-        firsts: of them, those that take the first element of an array.
+        deriver: says what is to be read for the fields that are wanted.
     """
+    wanted = deriver.raw
     strings = _Strings()
     spans: list[Span] = []
     values: dict[Field, list[Value]] = {field: [] for field in wanted}
@@ -60,11 +59,17 @@ def walk(
                 spans.append(span)
                 own = _attributes(span.attributes)
                 for field, names in wanted.items():
-                    if field.scope == "intrinsic":
+                    if field in deriver.events:
+                        value = _event_time(span, deriver.events[field])
+                    elif field in deriver.exceptions:
+                        value = _exception(span, deriver.exceptions[field], strings)
+                    elif field.scope == "intrinsic":
                         value = _intrinsic(span, field.name, strings)
+                    elif field in deriver.digests:
+                        value = _digest(own, names)
                     else:
                         holder = own if field.scope == "span" else resource
-                        value = _first(holder, names, strings, element=field in firsts)
+                        value = _first(holder, names, strings, element=field in deriver.firsts)
                     values[field].append(value)
     ids = [s.trace_id if len(s.trace_id) == 16 else bytes(16) for s in spans]
     return SpanBatch(
@@ -92,6 +97,39 @@ def _first(
     return Kind.NIL, 0
 
 
+def _event_time(span: Span, name: str) -> Value:
+    times = [event.time_unix_nano for event in span.events if event.name == name]
+    return (Kind.INT, _signed(min(times))) if times else (Kind.NIL, 0)
+
+
+def _exception(span: Span, name: str, strings: _Strings) -> Value:
+    found: Value = Kind.NIL, 0
+    for event in span.events:
+        if event.name == EXCEPTION:
+            attributes = _attributes(event.attributes)
+            if name in attributes:
+                found = _value(attributes[name], strings)
+    return found
+
+
+def _digest(holder: Mapping[str, AnyValue], names: Sequence[str]) -> Value:
+    texts = _Strings()
+    kind, bits = _first(holder, names, texts, element=False)
+    if kind == Kind.STRING:
+        data = np.frombuffer(next(iter(texts)).encode(), np.uint8)
+        with np.errstate(over="ignore"):
+            kind, bits = Kind.INT, _signed(int(_kernel.digest(data, 0, len(data))))
+    return kind, bits
+
+
+def _id(sent: bytes) -> int:
+    return _signed(int.from_bytes(sent, "little")) if len(sent) == 8 else 0
+
+
+def _signed(bits: int) -> int:
+    return bits - 2**64 if bits >= 2**63 else bits
+
+
 def _value(value: AnyValue, strings: _Strings) -> Value:
     match value.WhichOneof("value"):
         case "string_value":
@@ -114,9 +152,13 @@ def _intrinsic(span: Span, name: str, strings: _Strings) -> Value:
             return Kind.INT, span.kind
         case "status":
             return Kind.INT, span.status.code
+        case SPAN_ID.name:
+            return Kind.INT, _id(span.span_id)
+        case PARENT_ID.name:
+            return Kind.INT, _id(span.parent_span_id)
         case _:
             wrapped = (span.end_time_unix_nano - span.start_time_unix_nano) & (2**64 - 1)
-            return Kind.INT, wrapped - 2**64 if wrapped >= 2**63 else wrapped
+            return Kind.INT, _signed(wrapped)
 
 
 def _column(rows: Sequence[Value]) -> Column:

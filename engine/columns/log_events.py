@@ -20,6 +20,7 @@ from engine.columns.spans import Refused
 WANTED = frozenset({"gen_ai.evaluation.result"})
 # The event's name, as senders wrote it before records had a field for it.
 _NAME = "event.name"
+_OPERATION = "gen_ai.operation.name"
 _SCORE = "gen_ai.evaluation.score.value"
 _NEEDLES = tuple(name.encode() for name in WANTED)
 
@@ -105,9 +106,11 @@ def _span(record: LogRecord, resource: bytes) -> Span:
         name=_name(record),
         start_time_unix_nano=time,
         end_time_unix_nano=time,
-        attributes=[pair for pair in record.attributes if pair.key != _NAME],
+        attributes=[pair for pair in record.attributes if pair.key not in (_NAME, _OPERATION)],
         dropped_attributes_count=record.dropped_attributes_count,
     )
+    # It may name the model of what it judges, and is no call of it.
+    span.attributes.add(key=_OPERATION).value.string_value = "evaluation"
     for pair in span.attributes:
         if pair.key == _SCORE and pair.value.WhichOneof("value") == "string_value":
             score = _number(pair.value.string_value)

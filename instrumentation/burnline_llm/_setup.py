@@ -148,11 +148,8 @@ def setup(
         _traces(made, resource, otlp_endpoint, keep, unsampled_endpoint)
         _metrics(made, resource, otlp_endpoint)
         records = _records(made, resource, otlp_endpoint) if log_otlp else None
-        written = Logs(
-            service or str(resource.attributes[SERVICE_NAME]),
-            written=logs is not None,
-            otlp=records,
-        )
+        named = service or str(resource.attributes[SERVICE_NAME])
+        written = Logs(named, written=logs is not None, otlp=records)
         _logs.use(written)
         lines = (CallLogs(written),) if logs is not None or records is not None else ()
         profiles = _profiles.CallProfiles(mode)
@@ -161,7 +158,9 @@ def setup(
         _costs(prices)
         _capture(content, redactor)
         if pyroscope is not None:
-            made.ends.append(_pyroscope.start(service, pyroscope))
+            provider = trace.get_tracer_provider()
+            linked = provider if isinstance(provider, TracerProvider) else None
+            made.ends.append(_pyroscope.start(named, pyroscope, linked))
         if metrics_port is not None:
             _serve(made, metrics_host, metrics_port)
         if _telemetry is None:

@@ -19,6 +19,9 @@ _MOST_STACKS = 500
 _LONGEST_WATCH = 600.0
 
 
+_looking = threading.Lock()
+
+
 class Watched:
     """One call that is watched: its thread, and its asyncio task if it runs in one."""
 
@@ -30,9 +33,8 @@ class Watched:
             self._task = None
         self._slow = slow
         self._began = time.monotonic()
-        self._seen: Counter[tuple[str, ...]] = Counter()
-        self._done = threading.Event()
-        self._lock = threading.Lock()
+        self._seen: Counter[tuple[str, ...]] | None = None  # made for those that are slow
+        self.is_done = False
         _watcher.watch(self)
 
     @property
@@ -42,20 +44,22 @@ class Watched:
 
     def look(self, now: float) -> bool:
         """Note the stack as it is; False once nobody waits for it any more."""
-        if self._done.is_set() or now - self._began > _LONGEST_WATCH:
+        if self.is_done or now - self._began > _LONGEST_WATCH:
             return False
         stack = _task_stack(self._task) if self._task is not None else _thread_stack(self._thread)
-        with self._lock:
+        with _looking:
+            if self._seen is None:
+                self._seen = Counter()
             if len(self._seen) < _MOST_STACKS or stack in self._seen:
                 self._seen[stack] += 1
         return True
 
     def stop(self) -> str | None:
         """The stacks that were seen, most often first; None where the call was not slow."""
-        self._done.set()
-        with self._lock:
-            if not self._seen:
-                return None
+        self.is_done = True
+        if self._seen is None:
+            return None
+        with _looking:
             total = sum(self._seen.values())
             lines = [f"{total} looks, one every {_SECONDS_BETWEEN:g} s after {self._slow:g} s"]
             for stack, count in self._seen.most_common(20):
@@ -72,6 +76,7 @@ class _Watcher:
         self._changed = threading.Condition(self._lock)
         self._all: list[Watched] = []
         self._running = False
+        self._wakes = 0.0
 
     def watch(self, watched: Watched) -> None:
         with self._lock:
@@ -79,7 +84,8 @@ class _Watcher:
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, name="burnline-llm-stacks", daemon=True).start()
-            self._changed.notify()
+            if watched.due < self._wakes:  # else it looks in time by itself, and is left asleep
+                self._changed.notify()
 
     def _run(self) -> None:
         idle_since = time.monotonic()
@@ -90,17 +96,21 @@ class _Watcher:
                     if time.monotonic() - idle_since > 10:
                         self._running = False
                         return
-                    self._changed.wait(5)
+                    self._sleep(5)
                     continue
             now = time.monotonic()
             idle_since = now
             ended = {one for one in watching if now >= one.due and not one.look(now)}
-            ended |= {one for one in watching if one._done.is_set()}  # noqa: SLF001
+            ended |= {one for one in watching if one.is_done}
             with self._lock:
                 self._all = [one for one in self._all if one not in ended]
                 if self._all:
                     next_look = min(max(one.due - now, _SECONDS_BETWEEN) for one in self._all)
-                    self._changed.wait(min(next_look, 1.0))
+                    self._sleep(min(next_look, 1.0))
+
+    def _sleep(self, seconds: float) -> None:
+        self._wakes = time.monotonic() + seconds
+        self._changed.wait(seconds)
 
 
 def _thread_stack(thread: int) -> tuple[str, ...]:

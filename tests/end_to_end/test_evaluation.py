@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from burnline_llm import _evaluations
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as Grpc
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as Http
 from opentelemetry.sdk._logs import LoggerProvider
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.timeout(240)
 def _evaluate(
     engine: Engine, protocol: str, verdicts: list[tuple[float, str, float | str]]
 ) -> None:
-    """Emit (age in seconds, evaluation, score or label) with the official SDK."""
+    """Emit (age in seconds, evaluation, score or label) with the official SDK, and one with ours."""
     exporter = (
         Grpc(endpoint=f"http://127.0.0.1:{engine.ports['grpc']}", insecure=True)
         if protocol == "grpc"
@@ -52,6 +53,8 @@ def _evaluate(
             },
         )
         logger.emit(body=SECRET)
+    if protocol == "grpc":
+        _evaluations.evaluation("Relevance", 0.95, response_id="chatcmpl-1", provider=provider)
     assert provider.force_flush()
     provider.shutdown()
 
@@ -74,13 +77,13 @@ def test_evaluations_late_or_not_are_a_service_level(
         late = [(30 * MINUTES, "Relevance", 0.1), (31 * MINUTES, "Safe", "fail")]
         _evaluate(engine, "http", late)
         expected = {
-            ("evaluation-relevance", "good"): 3.0,
+            ("evaluation-relevance", "good"): 4.0,
             ("evaluation-relevance", "bad"): 1.0,
             ("evaluation-safe", "good"): 1.0,
             ("evaluation-safe", "bad"): 1.0,
         }
         eventually(lambda: engine.counts() == expected, 30)
-        eventually(lambda: _error_ratio(engine, "1h") == pytest.approx(0.25), 30)
+        eventually(lambda: _error_ratio(engine, "1h") == pytest.approx(0.2), 30)
         assert _error_ratio(engine, "5m") == 0
         assert engine.sample('burnline_ignored_log_records_total{protocol="grpc"}') == 5
         assert engine.sample('burnline_received_items_total{protocol="http",signal="logs"}') == 2

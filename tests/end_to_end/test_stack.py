@@ -19,10 +19,9 @@ import yaml
 
 from scripts.dashboards import PAGES
 from tests.end_to_end.engines import Engine
-from tests.sample import Sample, sample
+from tests.sample import DEPLOY, Sample, sample, slos
 from tests.servers import alertmanager, alerts, eventually, free_port, get_json, query, running
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 QUERIES = sorted(
     {
         (page.uid, promql)
@@ -49,12 +48,6 @@ class Stack(NamedTuple):
     prometheus: str
     alertmanager: str
     sample: Sample
-
-
-def slos() -> str:
-    """The sample's service levels, its monitors once a second."""
-    texts = [path.read_text() for path in sorted((DEPLOY / "slos").glob("*.yaml"))]
-    return "\n---\n".join(texts).replace("every: 10s", "every: 1s")
 
 
 @contextmanager
@@ -90,7 +83,7 @@ def stack_prometheus(directory: Path, places: dict[str, str]) -> Iterator[str]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("stack")
     with alertmanager(directory) as manager:
-        engine = Engine(directory, slos(), [manager])
+        engine = Engine(directory, slos().replace("every: 10s", "every: 1s"), [manager])
         try:
             engine.start(sys.executable, "-c", BRISK)
             with sample(directory, f"http://127.0.0.1:{engine.ports['http']}", 12) as made:
@@ -127,7 +120,7 @@ def test_every_panel_has_data(stack: Stack) -> None:
     limit = time.monotonic() + PATIENCE
     while not none_left() and time.monotonic() < limit:
         time.sleep(1)
-    assert missing == []
+    assert not missing, "\n".join(f"{page}: {promql}" for page, promql in missing)
 
 
 def _numbers(stack: Stack, promql: str) -> list[float]:

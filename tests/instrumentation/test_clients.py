@@ -90,11 +90,10 @@ def test_openai_stream_without_usage_is_unpriced(told: Seen, gpt: openai.OpenAI)
 
 def test_a_stream_that_breaks_off_is_an_error(told: Seen, gpt: openai.OpenAI) -> None:
     stream = chat(gpt, "gpt-4o-broken", stream=True)
-    with pytest.raises(Exception, match="incomplete") as caught:
+    with pytest.raises(openai.APIConnectionError):
         list(stream)
     assert told.span.status.status_code is StatusCode.ERROR
-    kind = type(caught.value)
-    assert told.span.attributes["error.type"] == f"{kind.__module__}.{kind.__qualname__}"
+    assert told.span.attributes["error.type"] == "openai.APIConnectionError"
     assert told.span.attributes["gen_ai.response.model"] == "gpt-4o-broken-2024-08-06"
 
 
@@ -135,7 +134,7 @@ def test_openai_embeddings(told: Seen, gpt: openai.OpenAI) -> None:
 
 
 def test_anthropic(told: Seen, claude: anthropic.Anthropic) -> None:
-    model = "claude-sonnet-4-5"
+    model = "claude-sonnet-4-6"
     with llm.call(provider="anthropic", model=model) as call:
         call.response(claude.messages.create(model=model, max_tokens=9, messages=MESSAGES))
     assert tokens(told) == ANTHROPIC_TOKENS
@@ -146,7 +145,7 @@ def test_anthropic(told: Seen, claude: anthropic.Anthropic) -> None:
 
 @pytest.mark.parametrize("kind", ["create", "stream"])
 def test_anthropic_stream(told: Seen, claude: anthropic.Anthropic, kind: str) -> None:
-    model = "claude-sonnet-4-5"
+    model = "claude-sonnet-4-6"
     with llm.call(provider="anthropic", model=model) as call:
         if kind == "create":
             source = claude.messages.create(
@@ -178,13 +177,15 @@ def test_async_clients(told: Seen, server: Provider) -> None:
 
 
 def test_attribution_reaches_the_next_service(told: Seen, server: Provider) -> None:
-    with llm.attributed(tenant="acme"), llm.call(provider="openai", model="gpt-4o") as call:
-        with openai.OpenAI(base_url=f"{server.url}/v1", api_key="x") as client:
-            call.response(
-                client.chat.completions.create(
-                    model="gpt-4o", messages=MESSAGES, extra_headers=llm.inject({})
-                )
-            )
+    with (
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="x") as client,
+        llm.attributed(tenant="acme"),
+        llm.call(provider="openai", model="gpt-4o") as call,
+    ):
+        answer = client.chat.completions.create(
+            model="gpt-4o", messages=MESSAGES, extra_headers=llm.inject({})
+        )
+        call.response(answer)
     sent = server.headers_seen[-1]
     with llm.extract(sent), llm.tool("next"):
         pass

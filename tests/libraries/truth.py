@@ -62,3 +62,27 @@ ANTHROPIC = (
 )
 CALLS = OPENAI + ANTHROPIC
 BY_NAME = {call.name: call for call in CALLS}
+
+# US dollars a million tokens: input, output, cache read, cache write. As the providers published them.
+PRICES = {
+    "gpt-4o": (2.5, 10, 1.25, 0),
+    "gpt-4o-mini": (0.15, 0.6, 0.075, 0),
+    "gpt-5": (1.25, 10, 0.125, 0),
+    "text-embedding-3-small": (0.02, 0, 0, 0),
+    "claude-sonnet-4-5": (3, 15, 0.3, 3.75),
+}
+
+
+def cost(call: Call) -> float | None:
+    """US dollars of a call, by hand; None where its tokens are not known."""
+    if call.input is None:
+        return None
+    full, output, read, write = PRICES[call.model]
+    plain = call.input - call.cache_read - call.cache_write
+    charged = (
+        plain * full
+        + call.cache_read * read
+        + call.cache_write * write
+        + (call.output or 0) * output
+    )
+    return charged / 1e6

@@ -1,6 +1,7 @@
 """A venv in `.libraries/` for each library, for their requirements contradict each other.
 
 `python -m tests.libraries.venvs` builds them.
+"""
 
 import subprocess
 import sys

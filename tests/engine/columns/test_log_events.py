@@ -20,7 +20,15 @@ from slo.columns import Field, Kind
 EVENT = "gen_ai.evaluation.result"
 VALUE = "gen_ai.evaluation.score.value"
 NAMES = (EVENT, "", "gen_ai.evaluation.results", "gen_ai.client.inference.operation.details")
-KEYS = (VALUE, "gen_ai.evaluation.score.label", "gen_ai.evaluation.name", "event.name", "k")
+OPERATION = KeyValue(key="gen_ai.operation.name", value=AnyValue(string_value="evaluation"))
+KEYS = (
+    OPERATION.key,
+    VALUE,
+    "gen_ai.evaluation.score.label",
+    "gen_ai.evaluation.name",
+    "event.name",
+    "k",
+)
 TEXTS = (*NAMES, "0.5", "-1e3", "nan", "Infinity", "high", "日本語")
 VALUES = st.one_of(
     st.builds(AnyValue, string_value=st.sampled_from(TEXTS)),
@@ -86,7 +94,8 @@ def _plain(request: ExportLogsServiceRequest) -> tuple[list[Plain], int, int]:
             if not time:
                 rejected += 1
                 continue
-            kept = [(p.key, p.value) for p in record.attributes if p.key != "event.name"]
+            own = ("event.name", OPERATION.key)
+            kept = [(p.key, p.value) for p in record.attributes if p.key not in own]
             found.append(Plain(service, time, kept, record.span_id, record.trace_id))
     return found, ignored, rejected
 
@@ -119,8 +128,10 @@ def test_events_are_spans_and_all_else_is_only_counted(request: ExportLogsServic
         assert span.start_time_unix_nano == span.end_time_unix_nano == one.time
         assert (span.parent_span_id, span.trace_id) == (one.parent, one.trace)
         assert len(span.span_id) == 8
-        assert [pair.key for pair in span.attributes] == [key for key, _ in one.attributes]
-        for pair, (key, was) in zip(span.attributes, one.attributes, strict=True):
+        *attributes, operation = span.attributes
+        assert operation == OPERATION
+        assert [pair.key for pair in attributes] == [key for key, _ in one.attributes]
+        for pair, (key, was) in zip(attributes, one.attributes, strict=True):
             assert _same_value(key, was, pair.value)
 
 

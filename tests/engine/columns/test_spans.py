@@ -66,7 +66,7 @@ def assert_same(ours: SpanBatch, theirs: SpanBatch) -> None:
 
 def assert_agreement(payload: bytes) -> None:
     try:
-        raw = _walk.walk(_walk.parse(payload), READER.wanted, READER.deriver.firsts)
+        raw = _walk.walk(_walk.parse(payload), READER.deriver)
     except ValueError:
         with pytest.raises(Refused):
             READER.read([payload])
