@@ -35,6 +35,7 @@ def lend_places(document: Document, at: Path) -> None:
     """Give the parts of the expanded SLO that have no place in the file that of what they come from."""
     for part, names in (
         (("sli",), ("preset",)),
+        (("sli", "spans"), ("preset",)),
         (("sli", "slices"), ("slices",)),
         (("sli", "spans", "total"), ("where", "scope", "preset")),
     ):
