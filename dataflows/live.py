@@ -34,6 +34,7 @@ from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from detectors.default import warm_up as warm_up_detectors
 from engine.columns.measure import Measurer, warm_up
+from engine.columns.pricing import table_version
 from engine.columns.spans import is_cached
 from engine.receivers.limits import Limits
 from engine.service import Service, ServiceConfig, ServiceError
@@ -449,6 +450,9 @@ class Engine:
             plan.usage,
             lambda field, count: self.metrics.unusable_numbers.labels(field).inc(count),
         )
+        if plan.usage != "off":
+            self.metrics.price_table.clear()  # of an earlier version
+            self.metrics.price_table.labels(table_version()).set(1)
         return Guarded(measurer, self._set_aside)
 
 
