@@ -232,3 +232,4 @@ def test_model_calls_have_series(watched: Watched) -> None:
     seconds = f"burnline_llm_request_duration_seconds_bucket{{{labels}"
     assert value(f'{seconds},le="0.75"}}') == 0
     assert value(f'{seconds},le="1.0"}}') >= 500
+    assert value('count(burnline_price_table_info{version!=""})') == 1
