@@ -32,6 +32,7 @@ from slo import load
 from slo.anomalies.model import Monitor
 from slo.loading import default_monitors
 from slo.plan import Plan
+from slo.usage.messages import Mode
 
 SPANS_PER_PAYLOAD = 1000
 DISTINCT = 64
@@ -97,11 +98,15 @@ class _SinkPartition(StatelessSinkPartition[Any]):
 
 
 def burnline(
-    payloads: list[bytes], per_arrival: int, clock: float, monitors: tuple[Monitor, ...] = ()
+    payloads: list[bytes],
+    per_arrival: int,
+    clock: float,
+    monitors: tuple[Monitor, ...] = (),
+    usage: Mode = "off",
 ) -> tuple[float, int]:
     """Seconds, and events counted over all objectives."""
     loaded = load({"bench.yaml": SLOS})
-    plan = Plan(loaded.objectives, monitors=monitors)
+    plan = Plan(loaded.objectives, monitors=monitors, usage=usage)
     arrivals = [
         Arrivals(
             clock=clock + i * 1e-3,
@@ -116,7 +121,7 @@ def burnline(
         plan,
         _Source(arrivals),
         sink,
-        lambda: Measurer(plan.objectives, plan.shards, plan.skew, monitors=monitors),
+        lambda: Measurer(plan.objectives, plan.shards, plan.skew, monitors=monitors, usage=usage),
     )
     start = time.perf_counter()
     run_main(flow)
@@ -223,12 +228,16 @@ def main() -> None:
         f"requests of {SPANS_PER_PAYLOAD:,} spans, {size:.0f} bytes a span, 3 SLOs by 2 attributes"
     )
     burnline(distinct, SIZES[0], clock)  # compiles, or loads what was compiled
-    kinds = {"": (), ", watched for anomalies": default_monitors()}
+    kinds: dict[str, tuple[tuple[Monitor, ...], Mode]] = {
+        "": ((), "off"),
+        ", watched for anomalies": (default_monitors(), "off"),
+        ", calls counted": ((), "full"),
+    }
     rates: dict[str, list[float]] = defaultdict(list)
     for _ in range(ROUNDS):
         for per_arrival, kind in product(SIZES, kinds):
             payloads = many[: {1: 100, 8: 400}.get(per_arrival, len(many))]
-            seconds, counted = burnline(payloads, per_arrival, clock, kinds[kind])
+            seconds, counted = burnline(payloads, per_arrival, clock, *kinds[kind])
             expected = 3 * SPANS_PER_PAYLOAD * len(payloads)
             if counted != expected:
                 raise SystemExit(f"counted {counted:,} events, not {expected:,}")

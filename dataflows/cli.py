@@ -1,4 +1,4 @@
-"""The command line: `burnline validate | run | backtest | detect | demo | schema`.
+"""The command line: `burnline validate | run | backtest | detect | demo | price | presets | schema`.
 
 Every command exits with 0 when it did its work, 1 when something it was given is wrong (with the place
 and the mend), 2 when it was called the wrong way.
@@ -15,6 +15,7 @@ from rich.console import Console
 
 from dataflows.detect.command import detect
 from dataflows.options import run_options, settings_of
+from dataflows.price import price
 from slo.problems import Problem
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -46,6 +47,32 @@ def schema() -> None:
     from slo import json_schema  # noqa: PLC0415
 
     click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option(
+    "--service", default="chat-api", show_default=True, help="Whose SLO is printed, with NAME."
+)
+def presets(name: str | None, service: str) -> None:
+    """List the ready-made SLOs, or print the SLO file that one stands for.
+
+    In an SLO file `- preset: NAME` is enough; print it to see what it counts, or to change more than its
+    parameters.
+    """
+    from slo.loading import load  # noqa: PLC0415
+    from slo.presets.library import presets as library  # noqa: PLC0415
+    from slo.presets.listing import catalogue, written_out  # noqa: PLC0415
+
+    if name is None:
+        click.echo(catalogue(), nl=False)
+    elif name in library():
+        text = written_out(library()[name], service)
+        if problems := load({f"--service {service}": text}).problems:
+            _fail(f"{problems[0].what}; {problems[0].mend}")
+        click.echo(text, nl=False)
+    else:
+        _fail(f"there is no preset {name}; there are {', '.join(library())}")
 
 
 @main.command()
@@ -94,11 +121,17 @@ def run(**options: object) -> None:
     show_default=True,
     help="Watch for anomalies: what the SLO files say, or every service and model.",
 )
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help="Own prices of models, over the bundled ones.",
+)
 def backtest(
     slos: tuple[Path, ...],
     first: tuple[Path, ...],
     more: tuple[Path, ...],
     anomalies: str,
+    prices: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -111,11 +144,16 @@ def backtest(
     from dataflows.progress import kernels_ready, reading  # noqa: PLC0415
     from dataflows.reporting import as_json as to_json  # noqa: PLC0415
     from dataflows.reporting import print_report  # noqa: PLC0415
+    from engine import price_files  # noqa: PLC0415
     from engine.slo_files import load_paths  # noqa: PLC0415
 
     loaded = load_paths(slos)
     if loaded.problems:
         _refuse(loaded.problems)
+    try:
+        price_files.use(price_files.load(prices))
+    except price_files.PricesError as error:
+        _fail(f"the file of prices has problems:\n{error}")
     try:
         with kernels_ready(), reading() as progress:
             monitors = loaded.monitors if anomalies == "on" else ()
@@ -146,6 +184,7 @@ def demo(seconds: float | None, traffic: Path | None, seed: int, *, as_json: boo
 
 
 main.add_command(detect)
+main.add_command(price)
 
 
 def _refuse(problems: tuple[Problem, ...]) -> None:

@@ -5,8 +5,8 @@
                               +----------+------------+------------+-------------+-> decide -> publish
 
 Everything from `intake` on is keyed by virtual shard. With monitors there is a second branch,
-`measure -> readings -> detect`, keyed by virtual shards of services. Live and in a backtest it is the same
-flow; only the source and the sink differ.
+`measure -> readings -> detect`, keyed by virtual shards of services; where model calls are counted a third,
+`measure -> usage`. Live and in a backtest it is the same flow; only the source and the sink differ.
 """
 
 import gc
@@ -23,7 +23,7 @@ from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
 from dataflows.guarded import Keyed, Measuring
-from dataflows.steps import CoarseStep, DecideStep, DetectStep, IntakeStep, ReadingsStep
+from dataflows.steps import CoarseStep, DecideStep, DetectStep, IntakeStep, ReadingsStep, UsageStep
 from engine.spool.arrivals import Arrivals
 from engine.telemetry.watch import Watch
 from slo.anomalies.decision import AnomalyDecision
@@ -33,6 +33,7 @@ from slo.decision import Decision
 from slo.durations import format_duration
 from slo.messages import Deposit, Update
 from slo.plan import Plan
+from slo.usage.messages import UsageTotals, Used
 from slo.windows import GRANULARITIES
 
 
@@ -46,6 +47,7 @@ def build(
     watch: Watch | None = None,
     readings: Sink[tuple[str, Readings]] | None = None,
     anomalies: Sink[tuple[str, AnomalyDecision]] | None = None,
+    usage: Sink[tuple[str, UsageTotals]] | None = None,
 ) -> Dataflow:
     """Build the flow.
 
@@ -60,6 +62,7 @@ def build(
         watch: told what the steps do.
         readings: takes `(shard, Readings)` of what is watched for anomalies.
         anomalies: takes `(shard, AnomalyDecision)`; without it nothing is judged.
+        usage: takes `(shard, UsageTotals)` of what model calls used.
     """
     watch = watch or Watch()
     # What start-up made stays: the cycle collector need not walk over it again and again. What is left of
@@ -74,7 +77,7 @@ def build(
         kinds = op.branch("ordered", arrivals, _ordered)
         spans = op.redistribute("spread", kinds.falses)
         arrivals = op.merge("shared", kinds.trues, spans)
-    measured: KeyedStream[Deposit | Sampled] = op.flat_map("measure", arrivals, measure)
+    measured: KeyedStream[Deposit | Sampled | Used] = op.flat_map("measure", arrivals, measure)
     if plan.monitors:
         judged = op.branch("watched", measured, _is_sampled)
         step = partial(ReadingsStep, plan, watch)
@@ -86,6 +89,14 @@ def build(
         elif readings is None:
             op.inspect("unread", read, lambda _step, _readings: None)
         measured = judged.falses
+    if plan.usage != "off":
+        calls = op.branch("calls", measured, _is_used)
+        totals = op.stateful_batch("usage", calls.trues, partial(UsageStep, plan, watch))
+        if usage is not None:
+            op.output("publish_usage", totals, usage)
+        else:
+            op.inspect("unread_usage", totals, lambda _step, _totals: None)
+        measured = calls.falses
     deposits = cast("KeyedStream[Deposit]", measured)
     updates: KeyedStream[Update] = op.stateful_batch(
         "intake", deposits, partial(IntakeStep, plan, watch)
@@ -145,6 +156,10 @@ def _ordered(arrivals: Arrivals) -> bool:
 
 def _is_sampled(keyed: Keyed) -> TypeGuard[tuple[str, Sampled]]:
     return isinstance(keyed[1], Sampled)
+
+
+def _is_used(keyed: Keyed) -> TypeGuard[tuple[str, Used]]:
+    return isinstance(keyed[1], Used)
 
 
 def _goes_on(keyed: tuple[str, Update]) -> bool:

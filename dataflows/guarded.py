@@ -7,8 +7,9 @@ from typing import Protocol
 from engine.spool.arrivals import Arrivals
 from slo.anomalies.messages import Sampled
 from slo.messages import Deposit
+from slo.usage.messages import Used
 
-Keyed = tuple[str, Deposit | Sampled]
+Keyed = tuple[str, Deposit | Sampled | Used]
 
 
 class Measuring(Protocol):

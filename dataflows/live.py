@@ -33,7 +33,9 @@ from dataflows.reload import NOTHING, Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from detectors.default import warm_up as warm_up_detectors
+from engine import price_files
 from engine.columns.measure import Measurer, warm_up
+from engine.columns.memory import CallMemory
 from engine.columns.spans import is_cached
 from engine.receivers.limits import Limits
 from engine.service import Service, ServiceConfig, ServiceError
@@ -74,7 +76,7 @@ class Engine:
         on_decision: told each decision, on the flow's thread.
 
     Raises:
-        StartError: the SLO files have problems, or credentials can't be used.
+        StartError: the SLO files or the prices have problems, or credentials can't be used.
     """
 
     def __init__(
@@ -82,7 +84,8 @@ class Engine:
     ) -> None:
         self.settings = settings
         self.on_decision = on_decision
-        watch = Watch(settings.slos) if settings.watch else None  # sees what changes from here on
+        files = (*settings.slos, *([settings.prices] if settings.prices else ()))
+        watch = Watch(files) if settings.watch else None  # sees what changes from here on
         loaded = load_paths(settings.slos)
         if loaded.problems:
             raise StartError(
@@ -90,10 +93,15 @@ class Engine:
             )
         if not loaded.objectives and not loaded.watched:
             raise StartError(NOTHING)
+        try:
+            price_files.use(price_files.load(settings.prices))
+        except price_files.PricesError as error:
+            raise StartError(f"the file of prices has problems:\n{error}") from error
         data_dir.prepare(settings)
         monitors = loaded.monitors if settings.anomalies == "on" else None
         self.plan = self._plan_of(loaded.objectives, monitors or ())
         self.metrics = EngineMetrics()
+        self.metrics.show_prices(price_files.table().version)
         self.closing = closing.read(settings, self.metrics)
         self.board = Board(
             self.plan.objectives,
@@ -118,7 +126,13 @@ class Engine:
             healthy_after=3 * settings.snapshot_seconds,
         )
         self.reloader = Reloader(
-            settings.slos, loaded.objectives, self._accept, self.metrics, watch, monitors
+            settings.slos,
+            loaded.objectives,
+            self._accept,
+            self.metrics,
+            watch,
+            monitors,
+            settings.prices,
         )
         # Plans to go on with; the newest counts.
         self._plans: queue.SimpleQueue[Plan] = queue.SimpleQueue()
@@ -151,14 +165,17 @@ class Engine:
             self._decided_through,
         )
         plan = self.plan
+        # With the flow ends what it remembers: a new one reads again what no snapshot has.
+        memory = CallMemory(shortened=self.metrics.call_memory_shortened.inc)
         return build(
             plan,
             self._source,
             Publish(self._publisher, self.watch.published),
-            lambda: self._measurer(plan),
+            lambda: self._measurer(plan, memory),
             spread=True,
             watch=self.watch,
             anomalies=Publish(lambda: self.board.publish_anomalies, self.watch.judged),
+            usage=Publish(lambda: self.board.publish_usage),
         )
 
     def run(self, hangups: Sequence[int] = ()) -> None:
@@ -311,6 +328,8 @@ class Engine:
             told=self._told,
             monitors=tuple(monitors),
             entity_limit=settings.anomaly_limit,
+            usage=settings.llm_series,
+            usage_limit=settings.llm_series_limit,
         )
 
     def _told(self) -> tuple[Alert, ...]:
@@ -430,7 +449,7 @@ class Engine:
             exc_info=failure,
         )
 
-    def _measurer(self, plan: Plan) -> Guarded:
+    def _measurer(self, plan: Plan, memory: CallMemory | None = None) -> Guarded:
         measurer = Measurer(
             plan.objectives,
             plan.shards,
@@ -443,6 +462,9 @@ class Engine:
             plan.admitted,
             plan.monitors,
             self.watch.unjudged,
+            plan.usage,
+            lambda field, count: self.metrics.unusable_numbers.labels(field).inc(count),
+            memory,
         )
         return Guarded(measurer, self._set_aside)
 

@@ -10,6 +10,7 @@ import click
 
 from dataflows.settings import Settings
 from slo.durations import parse_duration
+from slo.usage.messages import MODES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 # Secrets themselves are in no option: others on the machine can read command lines.
@@ -429,5 +430,27 @@ _OPTIONS = (
         show_default=True,
         envvar="BURNLINE_ANOMALY_LIMIT",
         help="Entities of one monitor, in a shard, before the rest share one.",
+    ),
+    click.option(
+        "--prices",
+        type=click.Path(path_type=Path),
+        envvar="BURNLINE_PRICES",
+        help="Own prices of models (YAML, or JSON in LiteLLM's format), over the bundled ones.",
+    ),
+    click.option(
+        "--llm-series",
+        type=click.Choice(MODES),
+        default=_default.llm_series,
+        show_default=True,
+        envvar="BURNLINE_LLM_SERIES",
+        help="Show what model calls use by service, provider, model and tenant (full), or not by tenant.",
+    ),
+    click.option(
+        "--llm-series-limit",
+        type=click.IntRange(1),
+        default=_default.llm_series_limit,
+        show_default=True,
+        envvar="BURNLINE_LLM_SERIES_LIMIT",
+        help="Such series before further tenants, then models, share one.",
     ),
 )

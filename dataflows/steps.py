@@ -25,6 +25,8 @@ from slo.durations import format_duration
 from slo.messages import Deposit, Update, merge
 from slo.plan import Plan
 from slo.shard import Coarse, Intake
+from slo.usage.ledger import Ledger
+from slo.usage.messages import UsageTotals, Used
 from slo.windows import Level
 
 _RETAIN = StatefulBatchLogic.RETAIN
@@ -178,6 +180,29 @@ class DetectStep(StatefulBatchLogic[Readings, AnomalyDecision, bytes]):
     def snapshot(self) -> bytes:
         """Detectors and open incidents."""
         return _saved(self, "detect", self.decider.state)
+
+
+class UsageStep(StatefulBatchLogic[Used, UsageTotals, bytes]):
+    """What the model calls of a shard have used."""
+
+    def __init__(self, plan: Plan, watch: Watch, resume: bytes | None) -> None:
+        self.watch = watch
+        self.ledger = Ledger(
+            plan.shards, plan.usage_shard_limit, plan.admitted, tenants=plan.usage == "full"
+        )
+        if resume is not None:
+            self.ledger.restore(pickle.loads(resume))  # noqa: S301  our own recovery store
+
+    def on_batch(self, values: list[Used]) -> tuple[Iterable[UsageTotals], bool]:
+        """Add up what came; the order does not matter."""
+        began = time.perf_counter_ns()
+        totals = [told for used in values if (told := self.ledger.take(used)) is not None]
+        self.watch.counted(began)
+        return totals, _RETAIN
+
+    def snapshot(self) -> bytes:
+        """The ledger."""
+        return _saved(self, "usage", self.ledger.state)
 
 
 def _saved(step: _Watched, name: str, state: Callable[[], object]) -> bytes:

@@ -45,6 +45,13 @@ latency. Their alerts are in `ALERTS`.
 
 {anomalies}
 
+## Model calls
+
+What all calls of models used, with the labels `service`, `provider`, `model`, and `tenant` except for
+errors and calls without a cost. [Labels and bounds](llm-series.md).
+
+{calls}
+
 ## The engine
 
 {engine}
@@ -69,6 +76,7 @@ def page() -> str:
         slos=_table(slo_rows()),
         costs=_table(cost_rows()),
         anomalies=_table(anomaly_rows()),
+        calls=_table(call_rows()),
         engine=_table(engine_rows()),
     )
 
@@ -88,6 +96,11 @@ def cost_rows() -> list[Row]:
 def anomaly_rows() -> list[Row]:
     """The families made from decisions on anomalies."""
     return [_row(s.name, s.type, s.help) for s in metrics.ANOMALY_SERIES]
+
+
+def call_rows() -> list[Row]:
+    """The families made from what was counted of model calls."""
+    return [_row(s.name, s.type, s.help) for s in metrics.LLM_SERIES]
 
 
 def engine_rows() -> list[Row]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import TypeVar
@@ -17,8 +18,10 @@ from slo.budgets import BudgetCompiler
 from slo.compile import Compiler
 from slo.document import Document, Path, read_documents
 from slo.model import Objective
+from slo.presets.expanding import expand, lend_places
+from slo.presets.library import presets
 from slo.problems import Note, Position, Problem
-from slo.spec import API_VERSION, BudgetForm, BudgetHeadForm, HeadForm, SloForm
+from slo.spec import API_VERSION, PRESET_FORMS, BudgetForm, BudgetHeadForm, HeadForm, SloForm
 
 _F = TypeVar("_F", bound=BaseModel)
 
@@ -138,7 +141,7 @@ class _Loader:
         self.counts[path] += len(slos)
         compiler = Compiler(path, document, head, self.problems, self.notes)
         for i, slo in enumerate(slos):
-            form = self._validated(path, document, ("slos", i), SloForm, slo)
+            form = self._slo(path, document, ("slos", i), slo, head.service)
             if form is not None:
                 self._unique(path, document, ("slos", i, "name"), head.service, form.name)
                 objective = compiler.compile(form, ("slos", i))
@@ -147,6 +150,24 @@ class _Loader:
         if "anomalies" in data:
             self._monitors(path, document, head, monitors, usable=usable)
 
+    def _slo(
+        self, path: str, document: Document, at: Path, slo: object, service: str
+    ) -> SloForm | None:
+        """An SLO's form; one that names a preset is that of what it stands for."""
+        if not isinstance(slo, dict) or "preset" not in slo:
+            return self._validated(path, document, at, SloForm, slo)
+        name = slo["preset"]
+        preset = presets().get(name) if isinstance(name, str) else None
+        if preset is None:
+            near = get_close_matches(str(name), presets(), 1)
+            mend = f"did you mean {near[0]}?" if near else f"write one of {', '.join(presets())}"
+            position = document.position((*at, "preset"))
+            self._tell(path, position, f"there is no preset {shown(name)}", mend)
+            return None
+        if self._validated(path, document, at, PRESET_FORMS[preset.name], slo) is None:
+            return None
+        lend_places(document, at)
+        return self._validated(path, document, at, SloForm, expand(preset, slo, service))
     def _budgets(self, path: str, document: Document, data: Mapping[str, object]) -> None:
         head = self._validated(path, document, (), BudgetHeadForm, data)
         usable = head is not None

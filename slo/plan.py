@@ -9,6 +9,7 @@ from slo.anomalies.model import Monitor
 from slo.decision import Alert, SeriesKey
 from slo.forecast import forecast_windows
 from slo.model import Objective, RollingWindow
+from slo.usage.messages import Mode
 from slo.windows import GRANULARITIES, Level, build_levels
 
 # Those that Sloth's dashboards read, for every objective, whatever its tiers.
@@ -70,6 +71,8 @@ class Plan:
         told: gives the alerts that fire as they were last told outside, perhaps after the last snapshot.
         monitors: what is watched for anomalies, each once.
         entity_limit: entities of one monitor in a shard; the rest share one.
+        usage: by which labels what model calls used is counted.
+        usage_limit: series of them by themselves; the rest share wider ones.
         windows: seconds of the windows of each level, ascending.
     """
 
@@ -83,6 +86,8 @@ class Plan:
     admitted: Admitted = field(default_factory=Admitted, compare=False, repr=False)
     monitors: tuple[Monitor, ...] = ()
     entity_limit: int = 1_000
+    usage: Mode = "off"
+    usage_limit: int = 1_000
     windows: tuple[tuple[int, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,8 +113,17 @@ class Plan:
 
     @property
     def shard_limit(self) -> int:
-        """Series of one objective in one shard: a fair share with room for an uneven spread."""
-        share = self.series_limit / self.shards
+        """Series of one objective in one shard."""
+        return self._share(self.series_limit)
+
+    @property
+    def usage_shard_limit(self) -> int:
+        """Series of model calls in one shard."""
+        return self._share(self.usage_limit)
+
+    def _share(self, limit: int) -> int:
+        """A shard's fair share of a limit, with room for an uneven spread."""
+        share = limit / self.shards
         return max(1, int(share + 4 * share**0.5))
 
     def limit(self, objective: Objective) -> int:

@@ -5,7 +5,7 @@
 
 import json
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, Field, Tag
 
@@ -31,6 +31,7 @@ from slo._fields import (
 )
 from slo._forms import FORM, TEXT, AlertForm, AlertOrOff, Annotations, Form, Labels, form_or_text
 from slo.anomalies.spec import MonitorForm
+from slo.presets.forms import preset_forms
 
 API_VERSION = "burnline/v1"
 SCHEMA_ID = "urn:burnline:v1:slos"
@@ -153,18 +154,15 @@ class AlertsForm(Form):
     )
 
 
-class SloForm(Form):
-    """One service-level objective."""
+class _SloParts(Form):
+    """What every SLO may have, also one that names a preset."""
 
-    name: Name = Field(description="Unique within the service.", examples=["availability"])
     description: Text | None = Field(default=None, description="For people.")
-    objective: Percent = Field(description="Percent of the events that must be good.")
     window: _Window = Field(
         default=30 * 86400,
         description="The budget's period: a rolling window, or a calendar unit.",
         json_schema_extra={"default": "30d"},
     )
-    sli: SliForm = Field(description="What is counted.")
     by: list[Text] = Field(
         default=[],
         max_length=8,
@@ -192,6 +190,43 @@ class SloForm(Form):
     )
     labels: Labels = Field(default={}, description="Labels of this SLO's series and alerts.")
     annotations: Annotations = Field(default={}, description="Annotations of this SLO's alerts.")
+
+
+class SloForm(_SloParts):
+    """One service-level objective."""
+
+    name: Name = Field(description="Unique within the service.", examples=["availability"])
+    objective: Percent = Field(description="Percent of the events that must be good.")
+    sli: SliForm = Field(description="What is counted.")
+
+
+class PresetForm(_SloParts):
+    """A ready-made SLO, by the preset's name; what else is written changes it."""
+
+    preset: Text = Field(description="Which one.")
+    scope: SpanFilter | None = Field(
+        default=None,
+        description="Whose spans are meant. Default: those whose resource.service.name is the "
+        "document's service.",
+    )
+    where: SpanFilter | None = Field(default=None, description="Which of these spans are meant.")
+    slices: SlicesForm | None = Field(
+        default=None, description="Judge slices of time, not single events."
+    )
+    name: Name | None = Field(
+        default=None, description="Unique within the service. Default: the preset's."
+    )
+    objective: Percent | None = Field(
+        default=None,
+        description="Percent of the events that must be good. Default: the preset's.",
+    )
+
+
+PRESET_FORMS = preset_forms(PresetForm)
+if TYPE_CHECKING:
+    _AnySlo = SloForm
+else:
+    _AnySlo = Union[SloForm, *PRESET_FORMS.values()]
 
 
 class BudgetForm(Form):
@@ -277,7 +312,7 @@ class HeadForm(Form):
 class FileForm(HeadForm):
     """Service-level objectives of one service, and what is watched for anomalies, for Burnline."""
 
-    slos: list[SloForm] = Field(
+    slos: list[_AnySlo] = Field(
         default_factory=list,
         min_length=1,
         description="The SLOs; may be left out beside anomalies.",

@@ -76,7 +76,7 @@ def alertmanager(
         secured = directory / "alertmanager-web.yml"
         secured.write_text(json.dumps(web))
         command.append(f"--web.config.file={secured}")
-    with _running(command, url, directory, **ask):
+    with running(command, url, directory, **ask):
         yield url
 
 
@@ -95,8 +95,9 @@ def prometheus(directory: Path, target: str, scrape: dict[str, Any] | None = Non
         f"--config.file={config}",
         f"--storage.tsdb.path={directory}/tsdb",
         f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
     ]
-    with _running(command, f"http://{address}", directory):
+    with running(command, f"http://{address}", directory):
         yield f"http://{address}"
 
 
@@ -122,7 +123,7 @@ def receiver(
         f"--web.listen-address={address}",
         *([] if refuses else ["--web.enable-remote-write-receiver"]),
     ]
-    with _running(command, f"http://{address}", directory, stop_by):
+    with running(command, f"http://{address}", directory, stop_by):
         yield f"http://{address}/api/v1/write"
 
 
@@ -150,7 +151,7 @@ def _program(name: str) -> str:
 
 
 @contextmanager
-def _running(
+def running(
     command: list[str], url: str, directory: Path, stop_by: int = signal.SIGTERM, **ask: Any
 ) -> Iterator[None]:
     log = directory / f"{Path(command[0]).name}.log"

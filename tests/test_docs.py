@@ -12,6 +12,7 @@ from typing import NamedTuple
 import click
 import pytest
 import yaml
+from burnline_llm import _setup
 
 from dataflows.cli import main
 from dataflows.options import SECRETS
@@ -113,11 +114,13 @@ def test_there_is_something_to_test() -> None:
         "README.md",
         "docs/anomalies.md",
         "docs/cost-budgets.md",
+        "docs/metrics-slis.md",
+        "docs/presets.md",
         "docs/slo-reference.md",
     }
     assert len(SLI_BLOCKS) >= 2
     commands = {piece.text.split()[0] for piece in COMMANDS}
-    assert commands == {"validate", "run", "backtest", "demo", "detect"}
+    assert commands == {"validate", "run", "backtest", "demo", "detect", "price"}
     assert len(INLINE_COMMANDS) > 3
 
 
@@ -146,7 +149,7 @@ def _context() -> click.Context:
 
 
 def test_mentioned_options_and_variables_exist() -> None:
-    options, variables = {"--help", "--version"}, set(SECRETS.values())
+    options, variables = {"--help", "--version"}, {*SECRETS.values(), _setup._PROFILE}
     for command in main.commands.values():
         for parameter in command.params:
             options |= {*parameter.opts, *parameter.secondary_opts}
@@ -154,7 +157,7 @@ def test_mentioned_options_and_variables_exist() -> None:
     mentioned = [
         (place, match)
         for place, text in [*_inline(), *_blocks("")]
-        if not re.match(r"(python|pip|uv|prometheus|apt-get) ", text)
+        if not re.match(r"(python|pip|uv|prometheus|apt-get|docker|curl) ", text)
         for match in re.findall(r"(?<![\w-])--[a-z][a-z-]+|BURNLINE_[A-Z_]+", text)
     ]
     assert len(mentioned) > 10
@@ -209,9 +212,15 @@ def test_the_readmes_problem_is_what_validate_prints(tmp_path: Path) -> None:
 CHECKS = {
     "prometheus.yml": ("promtool", "check", "config"),
     "prometheus-rules.yml": ("promtool", "check", "rules"),
+    "prometheus-llm-rules.yml": ("promtool", "check", "rules"),
     # Its files of credentials are on the machine of whoever uses it.
     "prometheus-closed.yml": ("promtool", "check", "config", "--syntax-only"),
     "alertmanager.yml": ("amtool", "check-config"),
+    "compose.yaml": (
+        str(Path(sys.executable).parent / "check-jsonschema"),
+        "--builtin-schema",
+        "vendor.compose-spec",
+    ),
 }
 
 

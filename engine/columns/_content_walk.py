@@ -7,10 +7,10 @@ It is also what the kernel is measured against.
 from collections.abc import Callable
 
 from google.protobuf.message import Message
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-Filler = Callable[[AnyValue], str]
+Filler = Callable[[KeyValue], str]
 
 
 def redact(message: Message, is_content: Callable[[str], bool], filler: Filler) -> int:
@@ -36,7 +36,7 @@ def _redact(message: Message, is_content: Callable[[str], bool], filler: Filler)
     if isinstance(message, KeyValue) and is_content(message.key):
         if not message.value.WhichOneof("value"):
             return 0
-        message.value.string_value = filler(message.value)
+        message.value.string_value = filler(message)
         return 1
     count = 0
     for field, content in message.ListFields():

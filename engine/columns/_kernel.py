@@ -17,7 +17,7 @@ Well-formed UTF-8: table 3-7 of the Unicode standard.
 """
 
 # Flat, and in the words that numba compiles well:
-# ruff: noqa: C901, PLR0911, PLR0912, PLR1714, SIM110
+# ruff: noqa: C901, PLR0911, PLR0912, PLR0915, PLR1714, SIM110
 
 from typing import Any, NamedTuple
 
@@ -32,6 +32,9 @@ from slo.columns import Kind
 STRING, INT, FLOAT, BOOL, OTHER = (
     int(kind) for kind in (Kind.STRING, Kind.INT, Kind.FLOAT, Kind.BOOL, Kind.OTHER)
 )
+# What `found` holds of an array, from `BITS` to `STOP`; a column never does.
+ARRAY = 6
+AS_SENT, FIRST, DIGEST = range(3)
 # Rows of `schema`; the messages below these are only scanned and have whatever rows follow.
 REQUEST, RESOURCE_SPANS, RESOURCE, SCOPE_SPANS, SPAN, STATUS, KEY_VALUE, ANY_VALUE = range(8)
 # Cells of `schema`: 0 is no text, then text, then SUBMESSAGE + the row of the message.
@@ -53,7 +56,8 @@ FOUR_BYTES = np.uint64(0xFFFFFFFF)
 # Columns of the arrays below.
 KEY_START, KEY_STOP, NEXT_KEY, FIRST_TARGET, LAST_TARGET = range(5)
 RANK, KIND, BITS, STOP = range(4)
-START, END, TRACE_HIGH, TRACE_LOW, NAME, SPAN_KIND, STATUS_CODE = range(7)
+START, END, TRACE_HIGH, TRACE_LOW, NAME, SPAN_KIND, STATUS_CODE, SPAN_ID, PARENT_ID = range(9)
+SPAN_COLUMNS = 9
 COUNT, SEED = range(2)
 # For content: cells of its schema (0, a field nobody knows, is blanked; from `BELOW` on the row of a
 # message), answers, columns of the arrays, what a place holds.
@@ -102,11 +106,16 @@ class Job(NamedTuple):
     """All that one call works with; fields of the span first, the resource's from `span_fields`.
 
     Attributes:
+        event_plan: names of span events; the targets of each take the time of the first of them.
+        exception: the key among them whose events' attributes are read, too, or -1.
+        exception_plan: the keys of those.
         found: `uint64[fields, 4]`, the values of the span at hand: `RANK` of the key, `KIND`,
             `BITS` (where a string starts in the data), `STOP` (of the string).
-        spans: `uint64[spans, 7]`, zeros: columns `START` to `STATUS_CODE`.
+        spans: `uint64[spans, SPAN_COLUMNS]`, zeros: columns `START` to `PARENT_ID`.
         kinds: `uint8[fields, spans]`, zeros.
         bits: `uint64[fields, spans]`, zeros.
+        forms: `uint8[fields]`: `AS_SENT`, `FIRST` where the first element of an array is taken, `DIGEST`
+            where a digest of a text is.
         schema: `uint8[messages, field numbers]`, what the field holds.
         stack: `int64[depth, 2]`, room for `scan`.
     """
@@ -115,11 +124,15 @@ class Job(NamedTuple):
     wants_name: bool
     span_plan: Plan
     resource_plan: Plan
+    event_plan: Plan
+    exception: int
+    exception_plan: Plan
     found: Uint64s
     spans: Uint64s
     kinds: Bytes
     bits: Uint64s
     strings: Strings
+    forms: Bytes
     schema: Bytes
     stack: Int64s
 
@@ -516,7 +529,12 @@ def read_attribute(data: Bytes, position: int, end: int, plan: Plan, job: Job) -
                 kind, bits = FLOAT, word(data, inner)
                 inner += 8
             else:
-                if tag == 0x2A or tag == 0x32 or tag == 0x3A or tag == 0x40:
+                if tag == 0x2A:
+                    if kind == ARRAY:  # they are merged
+                        return False
+                    start, stop = read_length(data, inner, position)
+                    kind, bits = ARRAY, np.uint64(start)
+                elif tag == 0x32 or tag == 0x3A or tag == 0x40:
                     kind, bits = OTHER, ZERO
                 inner = pass_over(data, inner, position, tag, ANY_VALUE, job.schema, job.stack)
                 if inner < 0:
@@ -534,6 +552,44 @@ def read_attribute(data: Bytes, position: int, end: int, plan: Plan, job: Job) -
     return True
 
 
+@_called
+def digest(data: Bytes, start: int, stop: int) -> np.uint64:
+    """A number that stands for a text, the same everywhere."""
+    code = np.uint64(stop - start)
+    position = start
+    while position + 8 <= stop:
+        code = mix(code ^ word(data, position))
+        position += 8
+    return mix(code ^ low_bytes(data, position, stop - position)) | ONE
+
+
+@_called
+def first_element(data: Bytes, position: int, end: int) -> tuple[int, np.uint64, int]:
+    """(kind, bits, stop) of the first value in an ArrayValue that was scanned, as in `Job.found`."""
+    while position < end:
+        tag, inner, position = next_field(data, position, end)
+        if tag != 0x0A:
+            continue
+        stop = position
+        kind, bits, text_stop = OTHER, ZERO, 0
+        while inner < stop:
+            tag, start, following = next_field(data, inner, stop)
+            if tag == 0x0A:
+                kind, bits, text_stop = STRING, np.uint64(start), following
+            elif tag == 0x18 or tag == 0x10:
+                bits, _ = read_varint(data, start, stop)
+                kind = INT
+                if tag == 0x10:
+                    kind, bits = BOOL, (ZERO if bits == ZERO else ONE)
+            elif tag == 0x21:
+                kind, bits = FLOAT, word(data, start)
+            elif tag == 0x2A or tag == 0x32 or tag == 0x3A or tag == 0x40:
+                kind, bits = OTHER, ZERO
+            inner = following
+        return kind, bits, text_stop
+    return OTHER, ZERO, 0
+
+
 @_inlined
 def settle(data: Bytes, field: int, first_row: int, row: int, job: Job) -> bool:
     """Write a found value, if any, into rows; False where a string could not be interned."""
@@ -541,8 +597,15 @@ def settle(data: Bytes, field: int, first_row: int, row: int, job: Job) -> bool:
         return True
     kind = signed(job.found[field, KIND])
     bits = job.found[field, BITS]
+    stop = signed(job.found[field, STOP])
+    if kind == ARRAY:
+        kind, start, bits = OTHER, signed(bits), ZERO
+        if job.forms[field] == FIRST:
+            kind, bits, stop = first_element(data, start, stop)
+    if kind == STRING and job.forms[field] == DIGEST:
+        kind, bits = INT, digest(data, signed(bits), stop)
     if kind == STRING:
-        number = intern(data, signed(bits), signed(job.found[field, STOP]), job.strings)
+        number = intern(data, signed(bits), stop, job.strings)
         if number < 0:
             return False
         bits = np.uint64(number)
@@ -565,6 +628,37 @@ def read_status(
             position = pass_over(data, position, end, tag, STATUS, schema, stack)
         if position < 0:
             return False
+    return True
+
+
+@_called
+def read_event(data: Bytes, position: int, end: int, job: Job) -> bool:
+    """Take what is wanted of an Event that was scanned; False where it is unusual."""
+    name_start, name_stop, when = 0, 0, ZERO
+    start = position
+    while position < end:
+        tag, inner, position = next_field(data, position, end)
+        if tag == 0x09:
+            when = word(data, inner)
+        elif tag == 0x12:
+            name_start, name_stop = inner, position
+    key = find_key(data, name_start, name_stop, job.event_plan)
+    if key < 0:
+        return True
+    for target in range(
+        job.event_plan.keys[key, FIRST_TARGET], job.event_plan.keys[key, LAST_TARGET]
+    ):
+        field = job.event_plan.targets[target, 0]
+        if job.found[field, RANK] == ABSENT or when < job.found[field, BITS]:
+            job.found[field, RANK] = ZERO
+            job.found[field, KIND] = np.uint64(INT)
+            job.found[field, BITS] = when
+    if key == job.exception:
+        position = start
+        while position < end:
+            tag, inner, position = next_field(data, position, end)
+            if tag == 0x1A and not read_attribute(data, inner, position, job.exception_plan, job):
+                return False
     return True
 
 
@@ -600,10 +694,15 @@ def read_span(data: Bytes, position: int, end: int, row: int, job: Job) -> bool:
             if name_start < 0 or not is_utf8(data, name_start, name_stop):
                 return False
             position = name_stop
-        elif tag == 0x12 or tag == 0x22:  # the ids of the span and its parent
-            _, position = read_length(data, position, end)
-            if position < 0:
+        elif tag == 0x12 or tag == 0x22:
+            start, position = read_length(data, position, end)
+            if start < 0:
                 return False
+            code = word(data, start) if position - start == 8 else ZERO
+            if tag == 0x12:
+                job.spans[row, SPAN_ID] = code
+            else:
+                job.spans[row, PARENT_ID] = code
         elif tag == 0x30:
             job.spans[row, SPAN_KIND], position = read_varint(data, position, end)
             if position < 0:
@@ -615,9 +714,14 @@ def read_span(data: Bytes, position: int, end: int, row: int, job: Job) -> bool:
             ):
                 return False
         else:
+            start = position
             position = pass_over(data, position, end, tag, SPAN, job.schema, job.stack)
             if position < 0:
                 return False
+            if tag == 0x5A and job.event_plan.keys.shape[0] > 0:
+                start, _ = read_length(data, start, end)
+                if not read_event(data, start, position, job):
+                    return False
     if job.wants_name:
         number = intern(data, name_start, name_stop, job.strings)
         if number < 0:

@@ -1,6 +1,6 @@
 """What the kernel must know before it reads, as arrays: protobuf's schema and the wanted keys."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -88,6 +88,15 @@ def plan(wanted: Iterable[tuple[int, Sequence[str]]]) -> _kernel.Plan:
     for field, names in wanted:
         for rank, name in enumerate(names):
             targets.setdefault(name.encode(), []).append((field, rank))
+    return _plan(targets)
+
+
+def plan_names(names: Iterable[str], fields: Mapping[str, int]) -> _kernel.Plan:
+    """A search plan for names in this order, each with the field that takes it, if one does."""
+    return _plan({name.encode(): [(fields[name], 0)] if name in fields else [] for name in names})
+
+
+def _plan(targets: Mapping[bytes, Sequence[tuple[int, int]]]) -> _kernel.Plan:
     slots = np.full(256, -1, np.int32)
     keys = np.zeros((len(targets), 5), np.int64)
     flat: list[tuple[int, int]] = []

@@ -77,28 +77,28 @@ def _classify(batch: SpanBatch, columns: tuple[Field, ...]) -> Classes:
     kinds = np.stack([batch.columns[f].kinds for f in columns])
     bits = np.stack([batch.columns[f].bits for f in columns])
     ids, firsts = group_rows(kinds, bits)
-    texts = [_texts(kinds[i, firsts], bits[i, firsts], batch.strings) for i in range(len(columns))]
-    return Classes(ids, list(zip(*texts, strict=True)))
+    values = [texts(kinds[i, firsts], bits[i, firsts], batch.strings) for i in range(len(columns))]
+    return Classes(ids, list(zip(*values, strict=True)))
 
 
-def _texts(kinds: NDArray[np.uint8], bits: NDArray[np.int64], strings: Sequence[str]) -> list[str]:
+def texts(kinds: NDArray[np.uint8], bits: NDArray[np.int64], strings: Sequence[str]) -> list[str]:
     """Values as label text, cut to a length; absent and uncomparable ones are empty."""
     if not kinds.any():
         return [""] * len(kinds)
     floats = bits.view(np.float64)
-    texts = []
+    found = []
     for i, (kind, value) in enumerate(zip(kinds.tolist(), bits.tolist(), strict=True)):
         if kind == Kind.STRING:
-            texts.append(strings[value][:LONGEST_VALUE])
+            found.append(strings[value][:LONGEST_VALUE])
         elif kind == Kind.INT:
-            texts.append(str(value))
+            found.append(str(value))
         elif kind == Kind.FLOAT:
-            texts.append(repr(float(floats[i])))
+            found.append(repr(float(floats[i])))
         elif kind == Kind.BOOL:
-            texts.append("true" if value else "false")
+            found.append("true" if value else "false")
         else:
-            texts.append("")
-    return texts
+            found.append("")
+    return found
 
 
 def _numbers(batch: SpanBatch, which: Field) -> Numbers:

@@ -13,6 +13,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from engine.columns import _kernel
+from engine.columns.calls import PARENT_ID, SPAN_ID
+from engine.columns.deriving import EXCEPTION, Deriver
 from slo.columns import Column, Field, Kind, SpanBatch
 
 Value = tuple[Kind, int]
@@ -38,13 +41,14 @@ def parse(payload: bytes) -> ExportTraceServiceRequest:
         raise ValueError(str(error)) from error
 
 
-def walk(request: ExportTraceServiceRequest, wanted: Mapping[Field, Sequence[str]]) -> SpanBatch:
+def walk(request: ExportTraceServiceRequest, deriver: Deriver) -> SpanBatch:
     """A request's spans as columns.
 
     Args:
         request: what the official parser read.
-        wanted: the fields, each with the keys that it takes, most preferred first.
+        deriver: says what is to be read for the fields that are wanted.
     """
+    wanted = deriver.raw
     strings = _Strings()
     spans: list[Span] = []
     values: dict[Field, list[Value]] = {field: [] for field in wanted}
@@ -55,11 +59,17 @@ def walk(request: ExportTraceServiceRequest, wanted: Mapping[Field, Sequence[str
                 spans.append(span)
                 own = _attributes(span.attributes)
                 for field, names in wanted.items():
-                    if field.scope == "intrinsic":
+                    if field in deriver.events:
+                        value = _event_time(span, deriver.events[field])
+                    elif field in deriver.exceptions:
+                        value = _exception(span, deriver.exceptions[field], strings)
+                    elif field.scope == "intrinsic":
                         value = _intrinsic(span, field.name, strings)
+                    elif field in deriver.digests:
+                        value = _digest(own, names)
                     else:
                         holder = own if field.scope == "span" else resource
-                        value = _first(holder, names, strings)
+                        value = _first(holder, names, strings, element=field in deriver.firsts)
                     values[field].append(value)
     ids = [s.trace_id if len(s.trace_id) == 16 else bytes(16) for s in spans]
     return SpanBatch(
@@ -75,11 +85,49 @@ def _attributes(pairs: Iterable[KeyValue]) -> dict[str, AnyValue]:
     return {pair.key: pair.value for pair in pairs}  # the last of a repeated key stays
 
 
-def _first(holder: Mapping[str, AnyValue], names: Sequence[str], strings: _Strings) -> Value:
+def _first(
+    holder: Mapping[str, AnyValue], names: Sequence[str], strings: _Strings, *, element: bool
+) -> Value:
     for name in names:
         if name in holder:
-            return _value(holder[name], strings)
+            value = holder[name]
+            if element and value.array_value.values:
+                value = value.array_value.values[0]
+            return _value(value, strings)
     return Kind.NIL, 0
+
+
+def _event_time(span: Span, name: str) -> Value:
+    times = [event.time_unix_nano for event in span.events if event.name == name]
+    return (Kind.INT, _signed(min(times))) if times else (Kind.NIL, 0)
+
+
+def _exception(span: Span, name: str, strings: _Strings) -> Value:
+    found: Value = Kind.NIL, 0
+    for event in span.events:
+        if event.name == EXCEPTION:
+            attributes = _attributes(event.attributes)
+            if name in attributes:
+                found = _value(attributes[name], strings)
+    return found
+
+
+def _digest(holder: Mapping[str, AnyValue], names: Sequence[str]) -> Value:
+    texts = _Strings()
+    kind, bits = _first(holder, names, texts, element=False)
+    if kind == Kind.STRING:
+        data = np.frombuffer(next(iter(texts)).encode(), np.uint8)
+        with np.errstate(over="ignore"):
+            kind, bits = Kind.INT, _signed(int(_kernel.digest(data, 0, len(data))))
+    return kind, bits
+
+
+def _id(sent: bytes) -> int:
+    return _signed(int.from_bytes(sent, "little")) if len(sent) == 8 else 0
+
+
+def _signed(bits: int) -> int:
+    return bits - 2**64 if bits >= 2**63 else bits
 
 
 def _value(value: AnyValue, strings: _Strings) -> Value:
@@ -104,9 +152,13 @@ def _intrinsic(span: Span, name: str, strings: _Strings) -> Value:
             return Kind.INT, span.kind
         case "status":
             return Kind.INT, span.status.code
+        case SPAN_ID.name:
+            return Kind.INT, _id(span.span_id)
+        case PARENT_ID.name:
+            return Kind.INT, _id(span.parent_span_id)
         case _:
             wrapped = (span.end_time_unix_nano - span.start_time_unix_nano) & (2**64 - 1)
-            return Kind.INT, wrapped - 2**64 if wrapped >= 2**63 else wrapped
+            return Kind.INT, _signed(wrapped)
 
 
 def _column(rows: Sequence[Value]) -> Column:

@@ -20,9 +20,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-from engine.columns import _content_walk, _kernel, _plan
+from engine.columns import _content_kept, _content_walk, _kernel, _plan
 from engine.columns._content_names import Names, table
 from engine.columns._metric_rules import rules
 from engine.columns.spans import Refused
@@ -104,6 +104,8 @@ class Redactor:
             if found:
                 blanked = blanked or bytearray(payload)
                 _kernel.blank(np.frombuffer(blanked, np.uint8), places, found, _FILLER)
+                for position, text in _content_kept.places(payload, places[:found]):
+                    blanked[position : position + len(text)] = text
                 values += found
         return Redacted(payload if blanked is None else bytes(blanked), values)
 
@@ -128,14 +130,18 @@ class Redactor:
             request.ParseFromString(payload)
         except DecodeError as error:
             raise Refused(0, str(error)) from error
-        filler = self._digest if signal == "metrics" else lambda _value: BLANK
+        filler = self._digest if signal == "metrics" else _reduced
         values = _content_walk.redact(request, names.mean_content, filler)
         return Redacted(request.SerializeToString(), values)
 
-    def _digest(self, value: AnyValue) -> str:
-        data = value.SerializeToString(deterministic=True)
+    def _digest(self, pair: KeyValue) -> str:
+        data = pair.value.SerializeToString(deterministic=True)
         digest = hashlib.blake2b(data, digest_size=16, key=self._key).hexdigest()
         return f"{BLANK}:{digest}"
+
+
+def _reduced(pair: KeyValue) -> str:
+    return _content_kept.reduced(pair.key, pair.value.string_value) or BLANK
 
 
 def kept_names(objectives: Iterable[Objective | Monitor]) -> frozenset[str]:

@@ -13,17 +13,20 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import _grouping, content, spans
+from engine.columns import _grouping, _usage_kernel, content, memory, spans
 from engine.columns._grouping import count
 from engine.columns._money import count_money, price
 from engine.columns._otlp_metrics import parse
 from engine.columns._places import Places
 from engine.columns._shared import Classes, Shared
+from engine.columns.memory import CallMemory
 from engine.columns.points import PointReader
 from engine.columns.sampling import SpanSampler
 from engine.columns.spans import Reader, Refused
+from engine.columns.usage import CallCounter, Gathered, used
 from engine.columns.watching import PointWatcher
 from engine.spool.arrivals import Arrivals
+from slo import llm
 from slo.admitted import Admitted
 from slo.anomalies.messages import Sample, Sampled, WatchedPoint
 from slo.anomalies.model import Monitor
@@ -36,6 +39,7 @@ from slo.messages import Deposit, Tally
 from slo.model import HistogramSli, Objective, SpanSli, SpendSli
 from slo.plan import beside
 from slo.traceql import Filter
+from slo.usage.messages import Mode, Used
 from slo.windows import GRANULARITIES, Entries
 
 BUCKET = GRANULARITIES[0]
@@ -131,6 +135,9 @@ class Measurer:
         admitted: see `slo.plan.Plan`.
         monitors: what to watch for anomalies; without any, no deposit is a `Sampled`.
         unjudged: told (reason, count) of events that monitors mean and that are not judged.
+        usage: by which labels to count what model calls used; if not at all no deposit is a `Used`.
+        unusable: see `engine.columns.usage.CallCounter`.
+        memory: of spans, shared with other measurers; without it this one has its own.
     """
 
     def __init__(
@@ -146,6 +153,9 @@ class Measurer:
         admitted: Admitted | None = None,
         monitors: Sequence[Monitor] = (),
         unjudged: Apart = lambda _reason, _count: None,
+        usage: Mode = "off",
+        unusable: Apart = lambda _field, _count: None,
+        memory: CallMemory | None = None,
     ) -> None:
         self.shards = [str(n) for n in range(shards)]
         self.skew_ns = int(skew * 1e9)
@@ -158,8 +168,11 @@ class Measurer:
         self._generations = {o.id: o.generation for o in objectives}
         self._monitors = bool(monitors)
         self._sampler = SpanSampler(monitors, shards, unjudged)
-        wanted = {f for o in self._spans for f in o.fields} | self._sampler.fields
+        self._calls = CallCounter(usage, shards, admitted or Admitted(), unusable)
+        wanted = {f for o in self._spans for f in o.fields}
+        wanted |= self._sampler.fields | self._calls.fields
         self._reader = Reader(wanted) if wanted or self._spans else None
+        self._calls_before = CallMemory() if memory is None else memory
         metric_objectives = [o for o in objectives if o.signal == "metrics"]
         self._ignored: Counter[str] = Counter()
         self._bounds = {o.id: o.sli.above for o in objectives if isinstance(o.sli, HistogramSli)}
@@ -172,10 +185,26 @@ class Measurer:
         self.overflowed = overflowed
         self._overflowed = 0
 
-    def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled]]:
-        """One deposit for each shard that something arrived for, of either kind; for all on a tick."""
+    def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
+        """One deposit for each shard that something arrived for, of each kind; for all on a tick."""
+        self._calls_before.move_to(arrivals.clock)
+        try:
+            return self._recall(arrivals) if arrivals.recalled else self._measure(arrivals)
+        except Exception:
+            # Whoever goes on after this gives the same spans again.
+            self._calls_before.clear()
+            raise
+
+    def _recall(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
+        """Remember what was counted before a restart."""
+        if self._reader and llm.CALL in self._reader.deriver.steps:
+            self._read(self._reader, arrivals.traces)
+        return []
+
+    def _measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
         gathered: dict[str, _Shard] = {}
         watched: dict[str, _Watched] = {}
+        called: dict[str, Gathered] = {}
         clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
         self._found = Measured(clock_ns, arrivals.ahead_ns)
         limit_ns = min(clock_ns + self.skew_ns + arrivals.doubt_ns, LATEST_NS)
@@ -183,24 +212,27 @@ class Measurer:
             batch = self._read(self._reader, arrivals.traces)
             if len(batch):
                 ends = _placed(batch.end_ns, arrivals.ahead_ns)
-                self._read_spans(batch, ends, clock_ns, limit_ns, gathered, watched)
+                called = self._read_spans(batch, ends, clock_ns, limit_ns, gathered, watched)
         if arrivals.metrics and (self._points or self._watcher):
             # Points keep the time that their writer gave them: increments compare it.
             self._read_points(arrivals.metrics, limit_ns - arrivals.ahead_ns, gathered, watched)
         self.measured(self._found)
         touched: Iterable[str] = self.shards if arrivals.tick else gathered
-        found: list[tuple[str, Deposit | Sampled]] = [
+        found: list[tuple[str, Deposit | Sampled | Used]] = [
             (shard, _deposit(shard, arrivals, gathered.get(shard))) for shard in touched
         ]
         if self._monitors:
             touched = self.shards if arrivals.tick else watched
             found += [(shard, _sampled(shard, arrivals, watched.get(shard))) for shard in touched]
+        if self._calls.mode != "off":
+            touched = self.shards if arrivals.tick else called
+            found += [(shard, used(arrivals, shard, called.get(shard))) for shard in touched]
         return found
 
     def _read(self, reader: Reader, payloads: Sequence[bytes]) -> SpanBatch:
         while True:
             try:
-                return reader.read(payloads)
+                return reader.read(payloads, self._calls_before)
             except Refused as refusal:
                 self.refused("traces", str(refusal))
                 payloads = [p for i, p in enumerate(payloads) if i != refusal.index]
@@ -213,13 +245,14 @@ class Measurer:
         limit_ns: int,
         gathered: dict[str, _Shard],
         watched: dict[str, _Watched],
-    ) -> None:
+    ) -> dict[str, Gathered]:
         placeable = self._placeable(ends, limit_ns)
         seconds = (np.minimum(ends, np.uint64(clock_ns)) // np.uint64(10**9)).astype(np.int64)
         shared = Shared(batch)
         self._count_spans(shared, seconds // BUCKET, placeable, gathered)
         for name, sample in self._sampler.sample(shared, seconds, placeable, clock_ns / 1e9):
             _of(name, watched, _Watched).samples.append(sample)
+        return self._calls.count(shared, placeable)
 
     def _count_spans(
         self,
@@ -572,3 +605,5 @@ def warm_up() -> None:
     spans.warm_up()
     content.warm_up()
     _grouping.warm_up()
+    memory.warm_up()
+    _usage_kernel.warm_up()

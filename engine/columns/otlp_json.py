@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import orjson
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
@@ -32,6 +33,7 @@ _HOLDERS = frozenset(
         *("resource_spans", "scope_spans"),
         *("resourceMetrics", "scopeMetrics", "metrics", "dataPoints", "exemplars"),
         *("resource_metrics", "scope_metrics", "data_points"),
+        *("resourceLogs", "scopeLogs", "logRecords", "resource_logs", "scope_logs", "log_records"),
         *("gauge", "sum", "histogram", "exponentialHistogram", "exponential_histogram", "summary"),
     )
 )
@@ -66,6 +68,15 @@ def metrics_to_protobuf(data: bytes) -> bytes:
     return metrics_from_object(_load(data))
 
 
+def logs_to_protobuf(data: bytes) -> bytes:
+    """An ExportLogsServiceRequest in OTLP's JSON as protobuf bytes.
+
+    Raises:
+        ValueError: it is no such JSON; the message names the place.
+    """
+    return logs_from_object(_load(data))
+
+
 def traces_from_object(request: dict[str, Any]) -> bytes:
     """`traces_to_protobuf` of JSON that is parsed already; the object may be changed."""
     return _official(request, ExportTraceServiceRequest())
@@ -74,6 +85,11 @@ def traces_from_object(request: dict[str, Any]) -> bytes:
 def metrics_from_object(request: dict[str, Any]) -> bytes:
     """`metrics_to_protobuf` of JSON that is parsed already; the object may be changed."""
     return _official(request, ExportMetricsServiceRequest())
+
+
+def logs_from_object(request: dict[str, Any]) -> bytes:
+    """`logs_to_protobuf` of JSON that is parsed already; the object may be changed."""
+    return _official(request, ExportLogsServiceRequest())
 
 
 def loads(data: bytes) -> Any:  # noqa: ANN401 - whatever the JSON holds

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.columns import _kernel, _plan, _walk
-from slo.aliases import accepted
+from engine.columns.calls import IDS, PARENT_ID, SPAN_ID
+from engine.columns.deriving import EXCEPTION, Deriver
+from engine.columns.memory import CallMemory
 from slo.columns import INTRINSICS, Column, Field, Kind, SpanBatch
 
 _SCHEMA = _plan.schema()
@@ -44,40 +46,77 @@ class Reader:
     """Reads a set of fields out of OTLP trace payloads.
 
     Args:
-        fields: attributes and intrinsics wanted; a span attribute is also taken from its aliases
-            (`slo.aliases`).
+        fields: attributes and intrinsics wanted, and fields that are worked out (`slo.llm`); a span
+            attribute is also taken from its aliases (`slo.aliases`).
 
     Raises:
         ValueError: an intrinsic that spans do not have.
     """
 
     def __init__(self, fields: Iterable[Field]) -> None:
-        self.wanted = {field: _keys(field) for field in fields}
+        self.deriver = Deriver(fields)
+        self.wanted = self.deriver.raw
         self._span = [field for field in self.wanted if field.scope == "span"]
         self._resource = [field for field in self.wanted if field.scope == "resource"]
-        self._intrinsics = [field for field in self.wanted if field.scope == "intrinsic"]
+        # What comes of a span's events has a place like its attributes.
+        self._span += [field for field in self.wanted if field in self.deriver.events]
+        self._span += [field for field in self.wanted if field in self.deriver.exceptions]
+        self._intrinsics = [
+            field for field in self.wanted if field.scope == "intrinsic" and field not in self._span
+        ]
         for field in self._intrinsics:
-            if field.name not in INTRINSICS:
+            if field.name not in INTRINSICS and field not in IDS:
                 raise ValueError(
                     f"spans have no intrinsic {field.name!r}; there are {', '.join(INTRINSICS)}"
                 )
         self._wants_name = Field("intrinsic", "name") in self.wanted
-        numbered = [(number, self.wanted[field]) for number, field in enumerate(self._span)]
-        self._span_plan = _plan.plan(numbered)
+        places = {field: number for number, field in enumerate(self._span)}
+        self._span_plan = _plan.plan(
+            (places[field], self.wanted[field]) for field in self._span if field.scope == "span"
+        )
+        events = {name: places[each] for each, name in self.deriver.events.items()}
+        exceptions = {name: places[each] for each, name in self.deriver.exceptions.items()}
+        names = [*events, *((EXCEPTION,) if exceptions else ())]
+        self._event_plan = _plan.plan_names(names, events)
+        self._exception = names.index(EXCEPTION) if exceptions else -1
+        self._exception_plan = _plan.plan((at, (name,)) for name, at in exceptions.items())
         numbered = [
             (number, self.wanted[field])
             for number, field in enumerate(self._resource, len(self._span))
         ]
         self._resource_plan = _plan.plan(numbered)
+        self._forms = np.array(
+            [
+                _kernel.DIGEST
+                if field in self.deriver.digests
+                else _kernel.FIRST
+                if field in self.deriver.firsts
+                else _kernel.AS_SENT
+                for field in (*self._span, *self._resource)
+            ],
+            np.uint8,
+        )
         # Spans a byte, with room to spare; counting them first would be another pass over the bytes.
         self._density = _LEAST_DENSITY
 
-    def read(self, payloads: Sequence[bytes]) -> SpanBatch:
+    def read(self, payloads: Sequence[bytes], memory: CallMemory | None = None) -> SpanBatch:
         """The spans of all payloads as one batch, rows in the order of the wire.
+
+        Args:
+            payloads: trace requests.
+            memory: of the spans read before, so that a call counts once.
 
         Raises:
             Refused: the first payload that the official parser refuses, too, or that is large and
                 of an encoding that nobody uses.
+        """
+        return self.deriver.derive(self.read_raw(payloads), memory)
+
+    def read_raw(self, payloads: Sequence[bytes]) -> SpanBatch:
+        """As `read`, before aliases are normalised and fields worked out.
+
+        Raises:
+            Refused: as `read`.
         """
         joined = _Joined(payloads)
         pieces: list[SpanBatch] = []
@@ -96,7 +135,7 @@ class Reader:
                 request = _walk.parse(payloads[first])
             except ValueError as error:
                 raise Refused(first, str(error)) from error
-            pieces.append(_walk.walk(request, self.wanted))
+            pieces.append(_walk.walk(request, self.deriver))
             first += 1
 
     def _decode(self, joined: "_Joined", first: int) -> tuple[int, SpanBatch]:
@@ -124,8 +163,11 @@ class Reader:
             wants_name=self._wants_name,
             span_plan=self._span_plan,
             resource_plan=self._resource_plan,
+            event_plan=self._event_plan,
+            exception=self._exception,
+            exception_plan=self._exception_plan,
             found=np.empty((fields, 4), np.uint64),
-            spans=np.zeros((spans, 7), np.uint64),
+            spans=np.zeros((spans, _kernel.SPAN_COLUMNS), np.uint64),
             kinds=np.zeros((fields, spans), np.uint8),
             bits=np.zeros((fields, spans), np.uint64),
             strings=_kernel.Strings(
@@ -133,6 +175,7 @@ class Reader:
                 places=np.empty((texts, 2), np.int64),
                 state=np.array([0, _SEED], np.uint64),
             ),
+            forms=self._forms,
             schema=_SCHEMA,
             stack=np.empty((_MAX_DEPTH, 2), np.int64),
         )
@@ -218,10 +261,6 @@ def is_cached() -> bool:
     return True
 
 
-def _keys(field: Field) -> tuple[str, ...]:
-    return accepted(field.name) if field.scope == "span" else (field.name,)
-
-
 class _Joined:
     """Payloads one after the other in one piece of memory, as the kernel reads them.
 
@@ -282,6 +321,9 @@ def _intrinsic(name: str, spans: NDArray[np.uint64]) -> Column:
             bits = spans[:, _kernel.NAME].astype(np.int64)
         case "duration":
             bits = (spans[:, _kernel.END] - spans[:, _kernel.START]).view(np.int64)
+        case SPAN_ID.name | PARENT_ID.name:
+            which = _kernel.SPAN_ID if name == SPAN_ID.name else _kernel.PARENT_ID
+            bits = spans[:, which].astype(np.int64)
         case _:  # the wire has enums as 64 bits, of which 32 count
             number = spans[:, _kernel.SPAN_KIND if name == "kind" else _kernel.STATUS_CODE]
             bits = number.astype(np.uint32).view(np.int32).astype(np.int64)

@@ -2,19 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from itertools import product
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from engine.columns import otlp_json, points
+from engine.columns import log_events, otlp_json, points
 from engine.columns._json_refusals import without_values
 from engine.columns.content import Redacted, Redactor
 from engine.columns.spans import Reader, Refused, count
@@ -25,11 +26,19 @@ from engine.telemetry import tracing
 from engine.telemetry.metrics import EngineMetrics
 
 Protocol = Literal["grpc", "http"]
+# What senders send. Of logs what counts is stored as traces.
+Sent = Literal["traces", "metrics", "logs"]
 
 MAX_PAYLOAD = 64 << 20
 MAX_IN_FLIGHT = 512 << 20
 NO_END_TIME = "spans without end_time_unix_nano can be placed at no time and were not counted"
+NO_TIME = "events without time_unix_nano can be placed at no time and were not counted"
 _SPANS = Reader(())
+_TO_PROTOBUF: dict[Sent, Callable[[bytes], bytes]] = {
+    "traces": otlp_json.traces_to_protobuf,
+    "metrics": otlp_json.metrics_to_protobuf,
+    "logs": otlp_json.logs_to_protobuf,
+}
 _NO_HEADERS: Mapping[str, str] = {}
 _MOST_ITEMS = Limits().items
 
@@ -38,14 +47,16 @@ class Accepted(NamedTuple):
     """A payload that is on disk.
 
     Attributes:
-        items: spans or metric points counted.
-        rejected: spans that can be placed nowhere.
+        items: spans, metric points or events in logs, counted.
+        rejected: spans and events that can be placed nowhere.
         message: why; empty where nothing was rejected.
+        ignored: log records that are no event of interest.
     """
 
     items: int
     rejected: int = 0
     message: str = ""
+    ignored: int = 0
 
 
 class Ingest:
@@ -84,19 +95,19 @@ class Ingest:
         self.redactor = redactor
         self.stopping = False
         # A series that only appears with its first event hides that event from `increase`.
-        for labels in product(get_args(Signal), get_args(Protocol), get_args(Reason)):
+        for labels in product(get_args(Sent), get_args(Protocol), get_args(Reason)):
             metrics.refused_payloads.labels(*labels)
         metrics.in_flight_bytes.set_function(lambda: self.memory.held)
 
-    def longest(self, signal: Signal, *, json: bool = False) -> int:
+    def longest(self, signal: Sent, *, json: bool = False) -> int:
         """Bytes that such a payload may have, decompressed."""
-        if json or signal == "metrics":
+        if json or signal != "traces":
             return min(self.max_payload, self.limits.parsed)
         return self.max_payload
 
     async def accept(
         self,
-        signal: Signal,
+        signal: Sent,
         protocol: Protocol,
         body: bytes,
         *,
@@ -125,10 +136,11 @@ class Ingest:
             return accepted
 
     async def _accept(
-        self, signal: Signal, protocol: Protocol, body: bytes, *, json: bool
+        self, signal: Sent, protocol: Protocol, body: bytes, *, json: bool
     ) -> Accepted:
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
+        size = len(body)
         try:
             with tracing.span("check"):
                 (body, redacted), accepted = await loop.run_in_executor(
@@ -137,7 +149,9 @@ class Ingest:
             if accepted.items:
                 with tracing.span("store"):
                     # Shielded: what the spool was given is stored, whether or not the client waits.
-                    await asyncio.shield(asyncio.wrap_future(self.spool.append(signal, body)))
+                    await asyncio.shield(
+                        asyncio.wrap_future(self.spool.append(_stored_as(signal), body))
+                    )
         except SpoolError as error:
             reason: Reason = "full" if isinstance(error, SpoolFull) else "unavailable"
             raise self.refused(signal, protocol, Refusal(reason, str(error))) from error
@@ -145,33 +159,41 @@ class Ingest:
             raise self.refused(signal, protocol, refusal) from None
         labels = (signal, protocol)
         self.metrics.received_payloads.labels(*labels).inc()
-        self.metrics.received_bytes.labels(*labels).inc(len(body))
+        self.metrics.received_bytes.labels(*labels).inc(size if signal == "logs" else len(body))
         self.metrics.received_items.labels(*labels).inc(accepted.items)
         self.metrics.rejected_items.labels(*labels).inc(accepted.rejected)
+        if signal == "logs":
+            self.metrics.ignored_log_records.labels(protocol).inc(accepted.ignored)
         self.metrics.redacted_values.labels(signal).inc(redacted)
         self.metrics.accept_seconds.labels(*labels).observe(time.perf_counter() - began)
         return accepted
 
-    def refused(self, signal: Signal, protocol: Protocol, refusal: Refusal) -> Refusal:
+    def refused(self, signal: Sent, protocol: Protocol, refusal: Refusal) -> Refusal:
         """Count a refusal, and give it back."""
         self.metrics.refused_payloads.labels(signal, protocol, refusal.reason).inc()
         return refusal
 
-    def _storable(self, signal: Signal, body: bytes, json: bool) -> tuple[Redacted, Accepted]:  # noqa: FBT001 - an executor passes positions
+    def _storable(self, signal: Sent, body: bytes, json: bool) -> tuple[Redacted, Accepted]:  # noqa: FBT001 - an executor passes positions
         body, accepted = _checked(signal, body, json, self.limits.items)
         # What holds nothing to count is not stored.
         if self.redactor is None or not accepted.items:
             return Redacted(body, 0), accepted
         try:
-            return self.redactor.redact(signal, body), accepted
+            return self.redactor.redact(_stored_as(signal), body), accepted
         except Refused as error:
             raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
 
 
-def answer(signal: Signal, accepted: Accepted) -> Message:
+def answer(signal: Sent, accepted: Accepted) -> Message:
     """OTLP's success answer; `partial_success` is set only where something was rejected."""
     if signal == "metrics":
         return ExportMetricsServiceResponse()
+    if signal == "logs":
+        logs = ExportLogsServiceResponse()
+        if accepted.rejected:
+            logs.partial_success.rejected_log_records = accepted.rejected
+            logs.partial_success.error_message = accepted.message
+        return logs
     traces = ExportTraceServiceResponse()
     if accepted.rejected:
         traces.partial_success.rejected_spans = accepted.rejected
@@ -179,23 +201,29 @@ def answer(signal: Signal, accepted: Accepted) -> Message:
     return traces
 
 
+def _stored_as(signal: Sent) -> Signal:
+    return "traces" if signal == "logs" else signal
+
+
 def _checked(
-    signal: Signal,
+    signal: Sent,
     body: bytes,
     json: bool,  # noqa: FBT001 - an executor passes positions
     most: int = _MOST_ITEMS,
 ) -> tuple[bytes, Accepted]:
     try:
         if json:
-            convert = (
-                otlp_json.traces_to_protobuf
-                if signal == "traces"
-                else otlp_json.metrics_to_protobuf
-            )
-            body = convert(body)
+            body = _TO_PROTOBUF[signal](body)
         if signal == "metrics":
             return body, Accepted(_few(points.check(body), most))
-        _few(count(body), most)  # before there is room made for them
+        # Before there is room made for them; logs have the same outer fields.
+        _few(count(body), most)
+        if signal == "logs":
+            found = log_events.events(body)
+            _SPANS.read([found.body])  # the flow must be able to read what is stored
+            message = f"{found.rejected} {NO_TIME}" if found.rejected else ""
+            return found.body, Accepted(found.events, found.rejected, message, found.ignored)
+        body = log_events.with_span_events(body)
         ends = _SPANS.read([body]).end_ns
     except Refused as error:
         raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
@@ -209,6 +237,6 @@ def _checked(
 
 def _few(items: int, most: int) -> int:
     if items > most:
-        message = f"{items} spans or points in one payload; send at most {most}"
+        message = f"{items} spans, points or records in one payload; send at most {most}"
         raise Refusal("too_large", message)
     return items

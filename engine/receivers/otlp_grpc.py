@@ -13,17 +13,16 @@ from engine.access.credentials import Token
 from engine.access.guard import GrpcGuard
 from engine.access.tls import ServerTls
 from engine.receivers.holding import Hold, Refusal
-from engine.receivers.ingest import Ingest, answer
+from engine.receivers.ingest import Ingest, Sent, answer
 from engine.receivers.limits import Limits
 from engine.receivers.turns import Turns
-from engine.spool.spool import Signal
 
 _PREFIX = "/opentelemetry.proto.collector."
-METHODS: dict[str, Signal] = {
+METHODS: dict[str, Sent] = {
     f"{_PREFIX}trace.v1.TraceService/Export": "traces",
     f"{_PREFIX}metrics.v1.MetricsService/Export": "metrics",
+    f"{_PREFIX}logs.v1.LogsService/Export": "logs",
 }
-_LOGS = f"{_PREFIX}logs.v1.LogsService/Export"
 _CODES = {
     "invalid": grpc.StatusCode.INVALID_ARGUMENT,
     "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
@@ -68,11 +67,9 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc comes wit
         signal = METHODS.get(method)
         if signal is not None:
             return grpc.stream_unary_rpc_method_handler(self._export(signal))
-        if method == _LOGS:
-            return grpc.stream_unary_rpc_method_handler(_no_logs)
         return None
 
-    def _export(self, signal: Signal) -> Callable[[object, Context], Coroutine[Any, Any, bytes]]:
+    def _export(self, signal: Sent) -> Callable[[object, Context], Coroutine[Any, Any, bytes]]:
         async def export(_requests: object, context: Context) -> bytes:
             try:
                 with self.ingest.memory.holding() as hold:
@@ -105,10 +102,6 @@ def _refused(ingest: Ingest) -> Callable[[str], None]:
             ingest.refused(signal, "grpc", Refusal("unauthenticated", ""))
 
     return refused
-
-
-async def _no_logs(_requests: object, context: Context) -> None:
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Burnline takes traces and metrics, no logs")
 
 
 def _options(limits: Limits, max_payload: int) -> list[tuple[str, int]]:

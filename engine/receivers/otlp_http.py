@@ -15,11 +15,10 @@ from google.rpc.status_pb2 import Status
 from engine.access.guard import CHALLENGE, Guard
 from engine.columns.quoting import readable
 from engine.receivers.holding import Hold, Refusal
-from engine.receivers.ingest import Ingest, answer
-from engine.spool.spool import Signal
+from engine.receivers.ingest import Ingest, Sent, answer
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
-PATHS: dict[str, Signal] = {"/v1/traces": "traces", "/v1/metrics": "metrics"}
+PATHS: dict[str, Sent] = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
 _STATUS = {
     "invalid": 400,
     "unauthenticated": 401,
@@ -96,11 +95,11 @@ def _turn_away(ingest: Ingest, request: web.Request, status: int, why: str) -> w
     return _error(request, status, why, CHALLENGE if status == 401 else None)
 
 
-def _signal(request: web.Request) -> Signal:
+def _signal(request: web.Request) -> Sent:
     signal = PATHS.get(request.path)
     if signal is None:
-        what = "no logs" if request.path == "/v1/logs" else f"nothing at {request.path}"
-        raise _Unusable(404, f"Burnline takes /v1/traces and /v1/metrics, {what}")
+        message = f"Burnline takes {', '.join(PATHS)}; there is nothing at {request.path}"
+        raise _Unusable(404, message)
     if request.method != "POST":
         raise _Unusable(405, f"send telemetry by POST, not {request.method}", {"Allow": "POST"})
     return signal

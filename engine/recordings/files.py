@@ -10,20 +10,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
-from engine.columns import otlp_json
+from engine.columns import log_events, otlp_json
+from engine.columns.spans import Refused
 from engine.recordings import _recording, _signals
 from engine.recordings._signals import Signal
 
 Progress = Callable[[int, int], None]
-_JSON_KEYS: dict[str, tuple[Signal, Callable[[dict[str, Any]], bytes]]] = {
+_JSON_KEYS: dict[str, tuple[Signal | Literal["logs"], Callable[[dict[str, Any]], bytes]]] = {
     "resourceSpans": ("traces", otlp_json.traces_from_object),
     "resource_spans": ("traces", otlp_json.traces_from_object),
     "resourceMetrics": ("metrics", otlp_json.metrics_from_object),
     "resource_metrics": ("metrics", otlp_json.metrics_from_object),
+    "resourceLogs": ("logs", otlp_json.logs_from_object),
+    "resource_logs": ("logs", otlp_json.logs_from_object),
 }
-_OTHER_SIGNALS = {"resourceLogs", "resource_logs", "resourceProfiles", "resource_profiles"}
+_OTHER_SIGNALS = {"resourceProfiles", "resource_profiles"}
 
 
 class Recorded(NamedTuple):
@@ -46,7 +49,8 @@ class Recorded(NamedTuple):
 def read_files(paths: Iterable[str | Path], progress: Progress | None = None) -> Iterator[Recorded]:
     """The export requests of all files in the order of their times; within a file, in its order.
 
-    Logs and profiles are passed over. Files are read in pieces, all at the same time.
+    Of logs the events are given, as traces; profiles are passed over. Files are read in pieces, all at
+    the same time.
 
     Args:
         paths: the files.
@@ -88,15 +92,29 @@ def _requests(
     content: bytes | dict[str, Any], named: Signal | None
 ) -> Iterator[tuple[Signal, bytes]]:
     if isinstance(content, bytes):
-        signal = named or _signals.signal_of(content)
-        if signal == "traces" or signal == "metrics":  # noqa: PLR1714 - mypy narrows this one
-            yield signal, content
+        yield from _readable(named or _signals.signal_of(content), content)
         return
     known = [name for name in content if name in _JSON_KEYS]
     if content and not known and not _OTHER_SIGNALS & content.keys():
         raise ValueError(
-            f"neither resourceSpans nor resourceMetrics among the fields ({', '.join(content)})"
+            "neither resourceSpans, resourceMetrics nor resourceLogs among the fields "
+            f"({', '.join(content)})"
         )
     for name in known:
         signal, convert = _JSON_KEYS[name]
-        yield signal, convert({name: content[name]})
+        yield from _readable(signal, convert({name: content[name]}))
+
+
+def _readable(
+    signal: Signal | Literal["logs"] | None, body: bytes
+) -> Iterator[tuple[Signal, bytes]]:
+    try:
+        if signal == "logs":
+            body = log_events.events(body).body
+            signal = "traces" if body else None
+        elif signal == "traces":
+            body = log_events.with_span_events(body)
+    except Refused as error:
+        raise ValueError(f"no {signal} request ({error.reason})") from error
+    if signal is not None:
+        yield signal, body

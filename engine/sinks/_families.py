@@ -49,9 +49,9 @@ class Builder:
         self._rows: list[int] = []
         self._columns: list[int] = []
 
-    def add(self, labels: str, row: int, column: int) -> None:
-        """Add a sample with rendered labels."""
-        self._heads.append(f"\n{self._sample}{labels} ")
+    def add(self, labels: str, row: int, column: int, suffix: str = "") -> None:
+        """Add a sample; `suffix` is that of a histogram's part."""
+        self._heads.append(f"\n{self._sample}{suffix}{labels} ")
         self._rows.append(row)
         self._columns.append(column)
 

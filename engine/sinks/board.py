@@ -30,6 +30,7 @@ from slo.anomalies.decision import AnomalyDecision, Incident
 from slo.anomalies.model import Monitor
 from slo.decision import Decision
 from slo.model import Objective
+from slo.usage.messages import UsageTotals
 
 # A shard that is still unheard of so long after the first live decision does not exist any more.
 CARRIED_SECONDS = 300.0
@@ -52,6 +53,7 @@ class Snapshot:
         objectives: what they were decided under, by id; the same object until a reload.
         anomalies: the newest decisions on anomalies, one a shard and length of interval.
         monitors: what is watched for them, by id; the same object until a reload.
+        usage: what model calls have used, one a shard; of all or none, as shards are added together.
     """
 
     decisions: tuple[Decision, ...]
@@ -59,6 +61,7 @@ class Snapshot:
     objectives: Mapping[str, Objective]
     anomalies: tuple[AnomalyDecision, ...] = ()
     monitors: Mapping[str, Monitor] = field(default_factory=dict)
+    usage: tuple[UsageTotals, ...] = ()
 
 
 Listener = Callable[[Change], None]
@@ -106,6 +109,8 @@ class Board:
         self._replayed: dict[tuple[str, int], AnomalyDecision] = {}
         # Of which shards' anomalies has been heard since the start or the last reload.
         self._watched: set[str] = set()
+        self._usage: dict[str, UsageTotals] = {}
+        self._usage_since: float | None = None
         self._live_since: float | None = None
         # When the shards began to be heard of, anew after a reload.
         self._heard_since = 0.0
@@ -187,6 +192,13 @@ class Board:
             listeners = self._follow(change, self._clock())
         self._say(change, listeners)
 
+    def publish_usage(self, totals: UsageTotals) -> None:
+        """Take a shard's totals of what model calls used; they are live ones, and never less than before."""
+        with self._lock:
+            self._usage[totals.shard] = totals
+            if self._usage_since is None:
+                self._usage_since = self._clock()
+
     def snapshot(self) -> Snapshot:
         """The newest live decision of each shard."""
         with self._lock:
@@ -196,6 +208,7 @@ class Board:
                 self._shown,
                 tuple(self._anomalies.values()),
                 self.monitors,
+                self._whole_usage(),
             )
 
     def active_alerts(self) -> tuple[Shown, ...]:
@@ -229,6 +242,17 @@ class Board:
         """Whether every shard has been heard of live."""
         since = self._live_since
         return since is not None and not self._replaying and self._clock() - since >= SETTLE_SECONDS
+
+    def _whole_usage(self) -> tuple[UsageTotals, ...]:
+        """All shards' totals: what is in several of them must not seem to have shrunk after a restart.
+
+        In a cluster the others are on the boards of other processes, and are not waited for.
+        """
+        if self._usage_since is None:
+            return ()
+        totals = tuple(self._usage.values())
+        waited = self._clock() - self._usage_since >= SETTLE_SECONDS
+        return totals if waited or len(totals) >= totals[0].shards else ()
 
     def _take_anomalies(self, decision: AnomalyDecision) -> Change:
         self._anomalies[decision.shard, decision.every] = decision

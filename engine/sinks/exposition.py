@@ -18,6 +18,7 @@ from engine.sinks._anomaly_layout import AnomalyLayout, anomaly_matrix, lay_out_
 from engine.sinks._cost_layout import CostLayout, cost_matrix, lay_out_costs
 from engine.sinks._families import Family, Floats, present, render, render_fixed, samples_of
 from engine.sinks._layout import Layout, lay_out, sums
+from engine.sinks._usage_layout import UsageLayout, lay_out_usage, usage_matrices
 from engine.sinks.board import Snapshot
 from engine.sinks.shown import Shown
 from engine.telemetry import metrics
@@ -40,6 +41,7 @@ class Exposition:
         self._fixed: dict[bool, str] = {}
         self._anomalies: AnomalyLayout | None = None
         self._costs: CostLayout | None = None
+        self._usage: UsageLayout | None = None
 
     def render(
         self,
@@ -104,15 +106,19 @@ class Exposition:
             anomalies, monitors = snapshot.anomalies, snapshot.monitors
             if self._anomalies is None or not self._anomalies.fits(monitors, anomalies):
                 self._anomalies = lay_out_anomalies(monitors, anomalies)
+            if self._usage is None or not self._usage.fits(snapshot.usage):
+                self._usage = lay_out_usage(snapshot.usage)
             fixed, layout, watched = self._fixed[openmetrics], self._layout, self._anomalies
-            costs = self._costs
+            costs, calls = self._costs, self._usage
         tables: list[tuple[Sequence[Family], Floats]] = []
         if decisions and layout is not None:
             ratios, others = matrices(layout, decisions)
             tables += [(layout.ratios, ratios), (layout.others, others)]
         if decisions and costs is not None:
             tables.append((costs.families, cost_matrix(costs, decisions)))
-        return fixed, [*tables, (watched.families, anomaly_matrix(watched, anomalies))]
+        tables.append((watched.families, anomaly_matrix(watched, anomalies)))
+        used, noted = usage_matrices(calls, snapshot.usage)
+        return fixed, [*tables, (calls.of_calls, used), (calls.of_notes, noted)]
 
 
 def _moment(

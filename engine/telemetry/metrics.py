@@ -1,7 +1,8 @@
 """Every series that the engine shows on `/metrics`: name, help, type, unit, in this one place.
 
-`SLO_SERIES` and `ANOMALY_SERIES` are made from decisions by `engine.sinks.exposition`; `EngineMetrics` are
-the engine's own counters and gauges, kept by the official client.
+`SLO_SERIES` and `ANOMALY_SERIES` are made from decisions by `engine.sinks.exposition`, `LLM_SERIES` from
+what was counted of model calls; `EngineMetrics` are the engine's own counters and gauges, kept by the
+official client.
 """
 
 import math
@@ -45,7 +46,7 @@ class Series:
 
     name: str
     help: str
-    type: Literal["gauge", "counter"] = "gauge"
+    type: Literal["gauge", "counter", "histogram"] = "gauge"
     unit: str = ""
 
 
@@ -159,6 +160,50 @@ ANOMALY_SERIES = (
     ANOMALY_ACTIVE,
 )
 
+LLM_REQUESTS = Series(
+    "burnline_llm_requests", "Calls of models, by how they ended: ok, error.", "counter"
+)
+LLM_DURATION = Series(
+    "burnline_llm_request_duration_seconds",
+    "Time from the start of a call to its end.",
+    "histogram",
+    "seconds",
+)
+LLM_FIRST_TOKEN = Series(
+    "burnline_llm_time_to_first_token_seconds",
+    "Time from the start of a streamed call to its first chunk.",
+    "histogram",
+    "seconds",
+)
+LLM_TOKENS = Series(
+    "burnline_llm_tokens",
+    "Tokens, by type; those read from and written to a cache are in input too, reasoning in output.",
+    "counter",
+)
+LLM_COST = Series(
+    "burnline_llm_cost_dollars",
+    "What calls have cost in US dollars, as far as it is known.",
+    "counter",
+    "dollars",
+)
+LLM_ERRORS = Series(
+    "burnline_llm_errors", "Calls that failed, by what they failed with.", "counter"
+)
+LLM_UNPRICED = Series(
+    "burnline_llm_unpriced",
+    "Calls whose cost is not known: their model has no price, or they tell of no usage.",
+    "counter",
+)
+LLM_SERIES = (
+    LLM_REQUESTS,
+    LLM_DURATION,
+    LLM_FIRST_TOKEN,
+    LLM_TOKENS,
+    LLM_COST,
+    LLM_ERRORS,
+    LLM_UNPRICED,
+)
+
 
 def error_ratio(window: str) -> Series:
     """The share of bad events in a window (`5m`), under Sloth's name."""
@@ -237,11 +282,18 @@ class EngineMetrics:
             "burnline_received_bytes", "Bytes of acknowledged payloads, decompressed.", signal
         )
         self.received_items = self._counter(
-            "burnline_received_items", "Spans or metric points in acknowledged payloads.", signal
+            "burnline_received_items",
+            "Spans, metric points or events in logs, in acknowledged payloads.",
+            signal,
+        )
+        self.ignored_log_records = self._counter(
+            "burnline_ignored_log_records",
+            "Log records in acknowledged payloads that are no event which an SLO can count.",
+            ("protocol",),
         )
         self.rejected_items = self._counter(
             "burnline_rejected_items",
-            "Spans in acknowledged payloads that can be placed nowhere: they have no end time.",
+            "Spans and events in acknowledged payloads that can be placed nowhere: they have no end time.",
             signal,
         )
         self.refused_payloads = self._counter(
@@ -281,6 +333,7 @@ class EngineMetrics:
         self._add_slos()
         self._add_work()
         self._add_anomalies()
+        self._add_calls()
 
     def _add_sinks(self) -> None:
         """Where series and alerts go."""
@@ -555,6 +608,29 @@ class EngineMetrics:
         )
         for severity in ("ticket", "page"):
             self.incidents.labels(severity)
+
+    def _add_calls(self) -> None:
+        """What is read of model calls, beside what they used."""
+        self.unusable_numbers = self._counter(
+            "burnline_llm_unusable_numbers",
+            "Numbers on calls of models that none can have (negative, no number, absurd); left out.",
+            ("field",),
+        )
+        self.call_memory_shortened = self._counter(
+            "burnline_call_memory_shortened",
+            "Times that spans of calls were forgotten early, as there were too many of them.",
+            (),
+        )
+        self.price_table = self._gauge(
+            "burnline_price_table_info",
+            "1, with the version of the table that calls without a cost are priced by.",
+            ("version",),
+        )
+
+    def show_prices(self, version: str) -> None:
+        """Show which table of prices is used; the one before is gone."""
+        self.price_table.clear()
+        self.price_table.labels(version).set(1)
 
     def watch_anomalies(self, learning: Callable[[], int], judged: Callable[[], int]) -> None:
         """Show how many series are watched for anomalies, read at each scrape.

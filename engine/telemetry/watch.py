@@ -41,6 +41,9 @@ class Watch:
     def gathered(self, began: int) -> None:
         """Readings were gathered since; that is beside the way to a decision."""
 
+    def counted(self, began: int) -> None:
+        """What model calls used was added up since; likewise."""
+
     def unjudged(self, reason: str, events: int) -> None:
         """So many events that are watched for anomalies came to no reading."""
 
@@ -76,6 +79,7 @@ class LiveWatch(Watch):
         self._now = now
         self._seconds = {stage: metrics.flow_seconds.labels(stage) for stage in STAGES}
         self._gathering = metrics.flow_seconds.labels("readings")
+        self._counting = metrics.flow_seconds.labels("usage")
         self._batch = BatchTrace(now)
         self._lock = threading.Lock()
         self._snapshot = _Snapshot()
@@ -106,6 +110,10 @@ class LiveWatch(Watch):
     def gathered(self, began: int) -> None:
         """See `Watch`."""
         self._gathering.inc((time.perf_counter_ns() - began) / 1e9)
+
+    def counted(self, began: int) -> None:
+        """See `Watch`."""
+        self._counting.inc((time.perf_counter_ns() - began) / 1e9)
 
     def unjudged(self, reason: str, events: int) -> None:
         """See `Watch`."""

@@ -243,7 +243,7 @@ def _unit(which: Field | None) -> str:
         return "s"
     if which.name.endswith(("_tokens", ".tokens")):
         return "tokens"
-    return "USD" if which.name == "gen_ai.usage.cost" else ""
+    return "USD" if which.name == "burnline.cost.usd" else ""
 
 
 def _metric_name(selector: MetricSelector | None) -> str:

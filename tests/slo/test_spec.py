@@ -20,7 +20,7 @@ from slo.spec import API_VERSION, json_schema, json_schema_text
 from tests.slo.golden import GOLDEN, compare
 
 YAML_FILES = sorted(GOLDEN.glob("*.yaml"))
-GOOD = ("spans.yaml", "metrics.yaml", "anomalies.yaml", "budgets.yaml")
+GOOD = ("spans.yaml", "metrics.yaml", "anomalies.yaml", "presets.yaml", "budgets.yaml")
 
 
 def _described(objective: slo.Objective) -> str:

@@ -23,10 +23,25 @@ KEYS = (
     "input.value",
     "gen_ai.prompt.0.content",
     "gen_ai.prompt.name",
+    "gen_ai.operation.name",
+    "openinference.span.kind",
+    "gen_ai.response.finish_reasons",
+    "gen_ai.usage.output_tokens",
+    "llm.token_count.prompt",
+    "gen_ai.usage.cost",
+    "gen_ai.server.time_to_first_token",
+    "ai.response.msToFirstChunk",
+    "llm.is_streaming",
+    "llm.invocation_parameters",
+    "error.type",
+    "http.response.status_code",
 )
 
 texts = st.one_of(
     st.sampled_from(("", "a", "chat", "gpt-4o-mini", "claude-sonnet-4-5-20250929", "\0", "日本語")),
+    st.sampled_from(
+        ("LLM", "MAX_TOKENS", '["stop"]', "True", "12", "-1", '{"model": "m"}', "a.RateLimitError")
+    ),
     st.text(st.characters(codec="utf-8"), max_size=24),
 )
 int64s = st.one_of(st.integers(-3, 300), st.integers(-(2**63), 2**63 - 1))
@@ -73,17 +88,35 @@ attributes = st.lists(
 )
 trace_ids = st.one_of(st.binary(min_size=16, max_size=16), st.binary(max_size=20))
 
+event_names = st.one_of(
+    st.sampled_from(("exception", "First Token Stream Event", "gen_ai.content.completion.chunk")),
+    texts,
+)
+event_attributes = st.one_of(
+    attributes,
+    st.lists(
+        st.builds(KeyValue, key=st.just("exception.type"), value=st.one_of(st.none(), any_values)),
+        max_size=2,
+    ),
+)
+
 spans = st.builds(
     Span,
     trace_id=trace_ids,
-    span_id=st.binary(max_size=9),
+    span_id=st.one_of(st.binary(max_size=9), st.binary(min_size=8, max_size=8)),
     trace_state=texts,
     name=texts,
     kind=int32s,
     start_time_unix_nano=uint64s,
     end_time_unix_nano=uint64s,
     attributes=attributes,
-    events=st.lists(st.builds(Span.Event, name=texts, attributes=attributes), max_size=1),
+    parent_span_id=st.binary(max_size=9),
+    events=st.lists(
+        st.builds(
+            Span.Event, name=event_names, attributes=event_attributes, time_unix_nano=uint64s
+        ),
+        max_size=3,
+    ),
     links=st.lists(st.builds(Span.Link, trace_state=texts, attributes=attributes), max_size=1),
     flags=st.integers(0, 2**32 - 1),
 )

@@ -20,6 +20,11 @@ def main() -> None:
         span.attributes.add(key="k").value.string_value = name
         span.attributes.add(key="double").value.double_value = 0.5
         span.attributes.add(key="list").value.array_value.values.add().string_value = "日"
+        reasons = span.attributes.add(key="gen_ai.response.finish_reasons").value.array_value
+        reasons.values.add().string_value = name
+        event = span.events.add(name="exception", time_unix_nano=7)
+        event.attributes.add(key="exception.type").value.string_value = name
+        span.events.add(name="First Token Stream Event", time_unix_nano=7)
         span.status.code = 2  # type: ignore[assignment]  # enums are open
     payload = request.SerializeToString()
 
@@ -31,7 +36,15 @@ def main() -> None:
         raise OSError(ctypes.get_errno(), "mprotect")
 
     reader = Reader(
-        [Field("intrinsic", "name"), Field("span", "k"), Field("resource", "service.name")]
+        [
+            Field("intrinsic", "name"),
+            Field("span", "k"),
+            Field("span", "gen_ai.response.finish_reasons"),
+            Field("span", "gen_ai.response.time_to_first_chunk"),
+            Field("span", "error.type"),
+            Field("span", "burnline.call"),
+            Field("resource", "service.name"),
+        ]
     )
     for size in range(len(payload) + 1):
         for tail in (payload[len(payload) - size :], payload[:size]):

@@ -1,5 +1,6 @@
 """Content is blanked: nothing of it is left, and all else reads as before."""
 
+import json
 import stat
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,12 @@ def beside_content(signal: Signal, payload: bytes) -> bytes:
 
 def is_blank(value: AnyValue) -> bool:
     text = value.string_value
-    return not value.WhichOneof("value") or not text.strip("*") or text.startswith("redacted")
+    return (
+        not value.WhichOneof("value")
+        or not text.strip("*")
+        or text.startswith("redacted")
+        or list(json.loads(text)) == ["model"]
+    )
 
 
 def assert_blanked(signal: Signal, payload: bytes) -> None:
@@ -206,6 +212,25 @@ def test_values_of_every_kind(value: AnyValue) -> None:
     body = redacted(span_of(pair("gen_ai.output.messages", value), pair("tenant.id", "acme")))
     assert CANARY.encode() not in body
     assert b"acme" in body
+
+
+@pytest.mark.parametrize("name", ["llm.invocation_parameters", "embedding.invocation_parameters"])
+def test_of_a_calls_parameters_the_model_stays(name: str) -> None:
+    text = json.dumps({"stop": [CANARY], "model": "gpt-4o", "nested": {"model": CANARY}})
+    for more in ("", "x" * 200, "x" * 70_000):
+        body = redacted(span_of(pair("input.value", CANARY), pair(name, text + " " * len(more))))
+        assert CANARY.encode() not in body
+        assert (b'{"model":"gpt-4o"}' in body) == (len(more) < 70_000)
+    for odd in ("{", "[1]", '{"model": 7}', '{"model": "a\\"b"}', "[" * 9000, '{"model": null}'):
+        assert b"model" not in redacted(span_of(pair(name, odd)))
+    odd_order = framed(
+        (b"\x12", AnyValue(string_value=text).SerializeToString()), (b"\x0a", name.encode())
+    )
+    assert CANARY.encode() not in redacted(span_with_pair(odd_order))
+    long_length = b"\x0a" + otlp.varint(len(text), 4) + text.encode()
+    assert CANARY.encode() not in redacted(
+        span_with_pair(framed((b"\x0a", name.encode()), (b"\x12", long_length)))
+    )
 
 
 KEY = (b"\x0a", b"input.value")
@@ -383,8 +408,9 @@ def test_what_slos_use_is_no_content(name: str) -> None:
 def test_every_name_of_the_aliases_is_kept() -> None:
     from slo.aliases import table as aliases  # noqa: PLC0415
 
-    for canonical, others in aliases().items():
-        assert not [name for name in (canonical, *others) if NAMES.mean_content(name)]
+    for canonical, alias in aliases().items():
+        names = (canonical, *alias.also, *alias.milliseconds, *alias.when_streamed)
+        assert not [name for name in names if NAMES.mean_content(name)]
 
 
 SLOS = """\

@@ -18,6 +18,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from engine.columns import _kernel, _walk, measure, spans
 from engine.columns.spans import Reader, Refused
+from slo import llm
 from slo.columns import Column, Field, Kind, SpanBatch
 from tests.strategies import otlp
 
@@ -33,6 +34,12 @@ FIELDS = (
     Field("span", "ключ"),
     Field("resource", "service.name"),
     Field("resource", "k"),
+    *sorted(llm.DERIVED),
+    llm.OPERATION,
+    llm.INPUT_TOKENS,
+    llm.TIME_TO_FIRST_CHUNK,
+    Field("span", "gen_ai.request.stream"),
+    Field("span", "gen_ai.response.finish_reasons"),
 )
 READER = Reader(FIELDS)
 MODEL = Field("span", "gen_ai.request.model")
@@ -59,15 +66,16 @@ def assert_same(ours: SpanBatch, theirs: SpanBatch) -> None:
 
 def assert_agreement(payload: bytes) -> None:
     try:
-        expected = _walk.walk(_walk.parse(payload), READER.wanted)
+        raw = _walk.walk(_walk.parse(payload), READER.deriver)
     except ValueError:
         with pytest.raises(Refused):
             READER.read([payload])
         with pytest.raises(Refused):
             spans.check(payload)
         return
-    assert_same(READER.read([payload]), expected)
-    assert spans.check(payload) == len(expected)
+    assert_same(READER.read_raw([payload]), raw)
+    assert_same(READER.read([payload]), READER.deriver.derive(raw))
+    assert spans.check(payload) == len(raw)
 
 
 @contextmanager

@@ -283,6 +283,8 @@ def test_payloads_that_are_small_only_on_the_wire(running: Running) -> None:
     for path, body, content_type, status in (
         ("/v1/traces", spans, PROTOBUF, 413),
         ("/v1/traces", nested(b"\x12\x0a", b"\x12\x00" * 1000), PROTOBUF, 200),
+        ("/v1/logs", spans, PROTOBUF, 413),
+        ("/v1/logs", nested(b"\x12\x0a", b"\x12\x00" * 1000), PROTOBUF, 200),
         ("/v1/metrics", nested(points, b"\x0a\x00" * 1001), PROTOBUF, 413),
         ("/v1/metrics", nested(points, b"\x0a\x00" * 1000), PROTOBUF, 200),
         ("/v1/metrics", nested(points, b"\x0a\x00" * 400_000), PROTOBUF, 413),

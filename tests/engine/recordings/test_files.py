@@ -204,7 +204,10 @@ BROKEN = {
     "first line": (b'{"resourceSpans": [}\n' + json_lines(SAMPLE), r":1: not JSON .*drop this"),
     "cut object": (b'{\n"resourceSpans": [\n{\n', r":\d: not JSON .*cut short"),
     "list": (b"{}\n[]\n", r":2: no JSON object; write one"),
-    "other JSON": (b'{"log": "x"}\n', r":1: neither resourceSpans nor resourceMetrics .*\(log\)"),
+    "other JSON": (
+        b'{"log": "x"}\n',
+        r":1: neither resourceSpans, resourceMetrics nor resourceLogs .*\(log\)",
+    ),
     "bad id": (
         b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"x"}]}]}]}\n',
         r":1: resourceSpans\[0\].scopeSpans\[0\].spans\[0\].traceId: 'x' is no id .*drop it",
@@ -281,3 +284,27 @@ def test_zeros_are_empty_messages_and_read_in_time(tmp_path: Path) -> None:
     began = time.process_time()
     assert not list(read_files([path]))
     assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("form", ["json", "protobuf"])
+def test_the_events_in_recorded_logs_are_read_as_traces(tmp_path: Path, form: str) -> None:
+    logs = ExportLogsServiceRequest()
+    records = logs.resource_logs.add().scope_logs.add().log_records
+    records.add(time_unix_nano=5).body.string_value = "a line"
+    records.add(time_unix_nano=20, event_name="gen_ai.evaluation.result")
+    body = logs.SerializeToString()
+    data = (
+        json_lines([logs, traces(10)])
+        if form == "json"
+        else framed(body) + four_bytes([traces(10)])
+    )  # type: ignore[list-item]
+    first, second = read_files([write(tmp_path, data)])
+    assert (first.signal, first.time_ns, second.time_ns) == ("traces", 20, 20)
+    [span] = parsed(first).resource_spans[0].scope_spans[0].spans
+    assert span.name == "gen_ai.evaluation.result"
+
+
+def test_broken_recorded_logs_are_told(tmp_path: Path) -> None:
+    broken = b'{"resourceLogs": 3}\n'
+    with pytest.raises(ValueError, match=r":1: not an OTLP request.*; drop it or record it anew"):
+        list(read_files([write(tmp_path, broken)]))

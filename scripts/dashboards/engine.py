@@ -1,40 +1,10 @@
-"""What the dashboard of the engine shows: `scripts.engine_dashboard` makes it."""
+"""The engine itself: what comes in, how far it has decided, what it keeps."""
 
-from typing import NamedTuple
-
-# In each query, `{E}` selects the engines that are chosen and `{E,` begins a longer selector.
-CHOSEN = 'job=~"$job", instance=~"$instance"'
-RATE = "[$__rate_interval]"
-
-
-class Query(NamedTuple):
-    """A query, and what its lines are called."""
-
-    promql: str
-    legend: str = "{{instance}}"
-
-
-class Panel(NamedTuple):
-    """A panel of lines, or of one number with levels from which it has another colour."""
-
-    title: str
-    text: str
-    unit: str
-    queries: tuple[Query, ...]
-    levels: tuple[float, ...] | None = None
-    colours: tuple[str, ...] = ("green", "orange", "red")
+from scripts.dashboards._page import RATE, Choice, Page, Panel, Query, quantiles
 
 
 def _quantiles(name: str, by: str = "") -> tuple[Query, ...]:
-    labels = f"le, instance{by and ', ' + by}"
-    legend = f"{{{{instance}}}}{by and f' {{{{{by}}}}}'}"
-    return tuple(
-        Query(
-            f"histogram_quantile({q}, sum by ({labels}) (rate({name}_bucket{{E}}{RATE})))",
-            f"p{round(q * 100)} {legend}",
-        )
-        for q in (0.5, 0.99)
-    )
+    return quantiles(name, f"instance, {by}" if by else "instance")
 
 
 def _rates(name: str, by: str) -> Query:
@@ -348,12 +318,15 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
 )
 
 
-def every_query() -> list[str]:
-    """All queries, with Grafana's variables in them."""
-    panels = [*GLANCE, *(panel for _, row in ROWS for panel in row)]
-    return [chosen(query.promql) for panel in panels for query in panel.queries]
-
-
-def chosen(promql: str) -> str:
-    """A query with the selection of engines put in."""
-    return promql.replace("{E}", f"{{{CHOSEN}}}").replace("{E,", f"{{{CHOSEN},")
+PAGE = Page(
+    uid="burnline-engine",
+    title="Burnline: the engine",
+    text="How the engine itself is: what comes in, how far it has decided, what it keeps.",
+    choices=(
+        Choice("job", "label_values(burnline_build_info, job)"),
+        Choice("instance", 'label_values(burnline_build_info{job=~"$job"}, instance)'),
+    ),
+    selector='job=~"$job", instance=~"$instance"',
+    glance=GLANCE,
+    rows=ROWS,
+)
