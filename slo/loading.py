@@ -168,6 +168,7 @@ class _Loader:
             return None
         lend_places(document, at)
         return self._validated(path, document, at, SloForm, expand(preset, slo, service))
+
     def _budgets(self, path: str, document: Document, data: Mapping[str, object]) -> None:
         head = self._validated(path, document, (), BudgetHeadForm, data)
         usable = head is not None
