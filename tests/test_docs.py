@@ -115,6 +115,7 @@ def test_there_is_something_to_test() -> None:
         "docs/anomalies.md",
         "docs/metrics-slis.md",
         "docs/presets.md",
+        "docs/cost-budgets.md",
         "docs/slo-reference.md",
     }
     assert len(SLI_BLOCKS) >= 2
