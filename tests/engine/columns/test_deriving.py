@@ -144,8 +144,9 @@ def test_model_of_openinference_errors() -> None:
     assert read(llm.REQUEST_MODEL, sent, broken, {**sent, "llm.model_name": "m"}) == [
         "gpt-4o",
         None,
-        "m",
+        "gpt-4o",
     ]
+    assert read(llm.REQUEST_MODEL, {**broken, "llm.model_name": "m"}) == ["m"]
 
 
 def test_time_per_output_token() -> None:
@@ -197,3 +198,77 @@ def test_nothing_is_worked_out_unasked() -> None:
     reader = Reader([Field("span", "http.route"), Field("intrinsic", "duration")])
     assert not reader.deriver.works
     assert list(reader.wanted) == [Field("span", "http.route"), Field("intrinsic", "duration")]
+
+
+def test_zeros_beside_zeros_are_unknown() -> None:
+    def used(put: Any, out: Any) -> dict[str, Any]:
+        return {"gen_ai.usage.input_tokens": put, "gen_ai.usage.output_tokens": out}
+
+    spans = [used(0, 0), used(5, 0), used(0, 5), used(5, 5)]
+    assert read(llm.INPUT_TOKENS, *spans) == [None, 5, 0, 5]
+    assert read(llm.OUTPUT_TOKENS, *spans) == [None, 0, 5, 5]
+
+
+def test_counts_in_litellms_usage_object() -> None:
+    usage = "{'prompt_tokens_details': {'cached_tokens': 1536, 'x': None}, \"reasoning_tokens\": 7}"
+    sent = {"metadata.usage_object": usage}
+    assert read(llm.CACHE_READ_TOKENS, sent, {"metadata.usage_object": "{}"}) == [1536, None]
+    assert read(llm.REASONING_TOKENS, sent) == [7]
+    own = {"gen_ai.usage.cache_read.input_tokens": 3}
+    assert read(llm.CACHE_READ_TOKENS, {**sent, **own}) == [3]
+
+
+def test_input_without_cached_tokens() -> None:
+    counts = {
+        "gen_ai.usage.input_tokens": 500,
+        "gen_ai.usage.cache_read.input_tokens": 300,
+        "gen_ai.usage.cache_creation.input_tokens": 100,
+    }
+    claude = {**counts, "gen_ai.provider.name": "anthropic"}
+    openlit = {"telemetry.sdk.name": "openlit"}
+    assert read(
+        llm.INPUT_TOKENS,
+        claude,
+        {**claude, **openlit},
+        {**counts, **openlit, "gen_ai.provider.name": "openai"},
+        {**claude, "gen_ai.usage.input_tokens": 200},
+        {**counts, "gen_ai.usage.input_tokens": 200},
+    ) == [500, 900, 500, 600, 200]
+
+
+def test_a_cost_by_the_price_table() -> None:
+    call = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 10_000,
+        "gen_ai.usage.output_tokens": 1_000,
+        "gen_ai.usage.cost": 0,
+    }
+    unheard_of = {**call, "gen_ai.request.model": "no-such-model"}
+    by_request = {**call, "gen_ai.response.model": "no-such-model"}
+    unused = {k: v for k, v in call.items() if "usage" not in k}
+    spans = [call, unheard_of, by_request, unused, {**call, "gen_ai.operation.name": "plan"}]
+    assert read(llm.COST, *spans) == [0.035, None, 0.035, None, None]
+    assert read(llm.UNPRICED, *spans) == [None, "model", None, "usage", None]
+    assert read(llm.UNPRICED, unused, status=2) == [None], "it failed"
+
+
+def test_events_tell_of_first_tokens_and_errors() -> None:
+    made = request({"gen_ai.operation.name": "chat"}, {})
+    first, second = made.resource_spans[0].scope_spans[0].spans
+    for after in (3, 2):
+        first.events.add(
+            name="gen_ai.content.completion.chunk", time_unix_nano=(1 + after) * SECOND
+        )
+    second.events.add(name="First Token Stream Event", time_unix_nano=SECOND // 2)
+    for name in ("ValueError", "openai.RateLimitError"):
+        event = first.events.add(name="exception")
+        event.attributes.add(key="exception.type").value.string_value = name
+    batch = Reader([llm.TIME_TO_FIRST_CHUNK, llm.ERROR_TYPE]).read([made.SerializeToString()])
+    kinds, bits = batch.columns[llm.TIME_TO_FIRST_CHUNK]
+    assert kinds.tolist() == [Kind.INT, Kind.NIL], "none before the start"
+    assert bits[0] == 2
+    error = batch.columns[llm.ERROR_TYPE]
+    assert batch.strings[error.bits[0]] == "RateLimitError"
+    assert error.kinds[1] == Kind.NIL
