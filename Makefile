@@ -1,7 +1,7 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stack test lint types audit bench bench-detection fuzz soak soak-overload soak-disk soak-downstream \
-	schema lock clean
+.PHONY: help setup demo stack test test-libraries lint types audit bench bench-detection bench-overhead fuzz soak \
+	soak-overload soak-disk soak-downstream schema lock clean
 
 BIN := .venv/bin
 SERVERS_HINT = command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null \
@@ -66,3 +66,11 @@ soak-overload: setup  ## ten minutes of twice what an engine can take: bounded, 
 
 soak-disk: setup  ## disks that are full and read-only under an engine (needs root)
 	$(BIN)/python -m tests.soak disk --seconds 60
+
+test-libraries: setup  ## real LLM libraries against a mock provider, each in a venv of .libraries/ (network, 1.1 GB, some minutes)
+	$(BIN)/python -m tests.libraries.venvs
+	BURNLINE_LIBRARIES=1 $(BIN)/python -m pytest -q tests/libraries
+
+bench-overhead: setup  ## what a call costs more under each of these libraries; about 4 minutes
+	$(BIN)/python -m tests.libraries.venvs
+	$(BIN)/python -m benchmarks.overhead

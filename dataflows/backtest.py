@@ -8,6 +8,7 @@ Between arrivals every moment at which a window changes is decided on too.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,29 @@ class Outcome:
         return 1 - self.bad / self.total if self.total else None
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """One cost budget in the last period of the recording; money in nanodollars.
+
+    Attributes:
+        key: the series.
+        budget: -1 for the series that groups beyond the limit share.
+        spent: in the period.
+        calls: likewise.
+        unpriced: of these, calls without a price.
+        refused: of these, calls with a cost that cannot be true.
+        forecast: at the period's end; None for none.
+    """
+
+    key: SeriesKey
+    budget: int
+    spent: int
+    calls: int
+    unpriced: int
+    refused: int
+    forecast: float | None
+
+
 @dataclass(slots=True)
 class Report:
     """What a backtest found.
@@ -74,6 +98,8 @@ class Report:
         last: of the last.
         absences: alerts of missing traffic by start, each with its end.
         incidents: alerts of anomalies by start, each as it was last, with its end.
+        budgets: every cost budget at the end.
+        cost_alerts: alerts of cost budgets by start, each with its end.
         unjudged: events that are watched for anomalies and came to no reading, by reason.
     """
 
@@ -89,6 +115,8 @@ class Report:
     absences: list[Alert] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     unjudged: Counter[str] = field(default_factory=Counter)
+    budgets: list[Spending] = field(default_factory=list)
+    cost_alerts: list[Alert] = field(default_factory=list)
 
     def burns_in(self, incident: Incident, services: Mapping[str, str]) -> Alert | None:
         """The first burn of an SLO of its service while an incident is open: it makes a page of a ticket.
@@ -291,6 +319,7 @@ class _Collector(DynamicSink[tuple[str, Decision]]):
                 errors=alert.errors or first.errors,
                 trace_ids=alert.trace_ids or first.trace_ids,
                 silence=alert.silence,
+                spent=alert.spent and first.spent,
             )
 
     def into(self, report: Report, plan: Plan) -> None:
@@ -303,10 +332,13 @@ class _Collector(DynamicSink[tuple[str, Decision]]):
         report.alerts = [alert for alert in alerts if alert.kind == "burn"]
         report.budget_events = [alert for alert in alerts if alert.kind == "budget"]
         report.absences = [alert for alert in alerts if alert.kind == "absent"]
-        seen = set()
+        report.cost_alerts = [alert for alert in alerts if alert.spent is not None]
+        for decision in self.last.values():
+            report.budgets += _spendings(decision)
+        seen = {objective.id for objective in plan.objectives if objective.spend}
         for decision in self.last.values():
             for key, (bad, total) in zip(decision.series, decision.period.tolist(), strict=True):
-                if key.group is not None:
+                if key.group is not None and not plan.by_id[key.objective].spend:
                     seen.add(key.objective)
                     target = plan.by_id[key.objective].target
                     left = budget_remaining(target, bad, total)
@@ -315,7 +347,30 @@ class _Collector(DynamicSink[tuple[str, Decision]]):
             if objective.id not in seen and not objective.by:
                 report.outcomes.append(Outcome(SeriesKey(objective.id, ()), 0, 0, 1.0))
         place = {o.id: i for i, o in enumerate(plan.objectives)}
+        report.budgets.sort(key=lambda b: (place[b.key.objective], b.key.group or ()))
         report.outcomes.sort(key=lambda o: (place[o.key.objective], o.key.group or ()))
+
+
+def _spendings(decision: Decision) -> Iterator[Spending]:
+    spends = decision.spends
+    if spends is None:
+        return
+    for number, row in enumerate(spends.rows.tolist()):
+        key = decision.series[row]
+        if key.group is None:
+            continue
+        spent, calls = decision.period[row].tolist()
+        refused, unpriced = spends.apart[number].tolist()
+        forecast = float(spends.forecasts[number])
+        yield Spending(
+            key,
+            int(spends.budgets[number]),
+            spent,
+            calls,
+            unpriced,
+            refused,
+            forecast if isfinite(forecast) else None,
+        )
 
 
 class _IncidentCollector(DynamicSink[tuple[str, AnomalyDecision]]):

@@ -34,6 +34,7 @@ from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from detectors.default import warm_up as warm_up_detectors
 from engine.columns.measure import Measurer, warm_up
+from engine.columns.memory import CallMemory
 from engine.columns.spans import is_cached
 from engine.receivers.limits import Limits
 from engine.service import Service, ServiceConfig, ServiceError
@@ -151,11 +152,13 @@ class Engine:
             self._decided_through,
         )
         plan = self.plan
+        # With the flow ends what it remembers: a new one reads again what no snapshot has.
+        memory = CallMemory()
         return build(
             plan,
             self._source,
             Publish(self._publisher, self.watch.published),
-            lambda: self._measurer(plan),
+            lambda: self._measurer(plan, memory),
             spread=True,
             watch=self.watch,
             anomalies=Publish(lambda: self.board.publish_anomalies, self.watch.judged),
@@ -433,7 +436,7 @@ class Engine:
             exc_info=failure,
         )
 
-    def _measurer(self, plan: Plan) -> Guarded:
+    def _measurer(self, plan: Plan, memory: CallMemory | None = None) -> Guarded:
         measurer = Measurer(
             plan.objectives,
             plan.shards,
@@ -448,6 +451,7 @@ class Engine:
             self.watch.unjudged,
             plan.usage,
             lambda field, count: self.metrics.unusable_numbers.labels(field).inc(count),
+            memory,
         )
         return Guarded(measurer, self._set_aside)
 

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dataflows.backtest import Report
+from dataflows.backtest import Report, Spending
 from slo.anomalies.decision import Incident, Member
 from slo.anomalies.rendering import rarity, render_incident
 from slo.decision import Alert, SliceCount
 from slo.durations import format_duration
 from slo.model import Objective
+from slo.rendering import dollars, period_name
 
 Json = dict[str, Any]
 
@@ -60,6 +61,8 @@ def as_json(report: Report, objectives: dict[str, Objective]) -> Json:
             for alert in report.budget_events
         ],
         "absences": [_absence(alert, objectives) for alert in report.absences],
+        "budgets": [_spending(one, objectives[one.key.objective]) for one in report.budgets],
+        "cost_alerts": [_cost_alert(alert, objectives) for alert in report.cost_alerts],
         "incidents": [_incident(i, report, objectives) for i in report.incidents],
         "requests": report.requests,
         "refused": len(report.refused),
@@ -91,6 +94,43 @@ def _alert(alert: Alert, objectives: dict[str, Objective]) -> Json:
         "slices": [_slice(found) for found in alert.slices],
         "errors": dict(alert.errors),
         "trace_ids": list(alert.trace_ids),
+    }
+
+
+def _spending(spending: Spending, objective: Objective) -> Json:
+    return {
+        "budget": objective.name,
+        "service": objective.service,
+        "group": _group(spending.key.group, objective),
+        "period": period_name(objective),
+        "dollars": spending.budget / 1e9 if spending.budget >= 0 else None,
+        "spent": spending.spent / 1e9,
+        "calls": spending.calls,
+        "unpriced": spending.unpriced,
+        "refused": spending.refused,
+        "forecast": None if spending.forecast is None else spending.forecast / 1e9,
+    }
+
+
+def _cost_alert(alert: Alert, objectives: dict[str, Objective]) -> Json:
+    objective = objectives[alert.series.objective]
+    spent = alert.spent
+    return {
+        "budget": objective.name,
+        "service": objective.service,
+        "kind": alert.kind,
+        "severity": alert.severity,
+        "group": _group(alert.series.group, objective),
+        "consumed": alert.consumed,
+        "starts_at": rfc3339(alert.starts_at),
+        "ends_at": rfc3339(alert.ends_at),
+        "short": format_duration(alert.short) if alert.short else None,
+        "long": format_duration(alert.long) if alert.long else None,
+        "burn_short": alert.burn_short,
+        "burn_long": alert.burn_long,
+        "dollars": spent.budget / 1e9 if spent else None,
+        "spent": spent.spent / 1e9 if spent else None,
+        "period_start": rfc3339(spent.since) if spent and spent.since else None,
     }
 
 
@@ -172,14 +212,7 @@ def print_report(report: Report, objectives: dict[str, Objective], console: Cons
     for slo, metric, edge in report.edges:
         told = f"{slo}: {metric} has no bucket edge at the bound; {edge:g} was used"
         console.print(told, style="yellow", markup=False, soft_wrap=True)
-    silent = not (report.alerts or report.absences or report.incidents)
-    console.print("\n[bold]No alerts[/]" if silent else "\n[bold]Alerts[/]")
-    for alert in report.alerts:
-        console.print(_alert_text(alert, objectives[alert.series.objective]), soft_wrap=True)
-    for alert in report.absences:
-        console.print(_absence_text(alert, objectives[alert.series.objective]), soft_wrap=True)
-    for incident in report.incidents:
-        console.print(_incident_text(incident, report, objectives), soft_wrap=True)
+    _print_alerts(report, objectives, console)
     for alert in report.budget_events:
         objective = objectives[alert.series.objective]
         console.print(
@@ -190,7 +223,62 @@ def print_report(report: Report, objectives: dict[str, Objective], console: Cons
             soft_wrap=True,
         )
     console.print()
-    console.print(_objective_table(report, objectives))
+    if report.outcomes or not report.budgets:
+        console.print(_objective_table(report, objectives))
+    if report.budgets:
+        console.print(_budget_table(report, objectives))
+
+
+def _print_alerts(report: Report, objectives: dict[str, Objective], console: Console) -> None:
+    silent = not (report.alerts or report.absences or report.incidents or report.cost_alerts)
+    console.print("\n[bold]No alerts[/]" if silent else "\n[bold]Alerts[/]")
+    for alert in report.alerts:
+        console.print(_alert_text(alert, objectives[alert.series.objective]), soft_wrap=True)
+    for alert in report.absences:
+        console.print(_absence_text(alert, objectives[alert.series.objective]), soft_wrap=True)
+    for alert in report.cost_alerts:
+        console.print(_cost_text(alert, objectives[alert.series.objective]), soft_wrap=True)
+    for incident in report.incidents:
+        console.print(_incident_text(incident, report, objectives), soft_wrap=True)
+
+
+def _cost_text(alert: Alert, objective: Objective) -> Text:
+    spent = alert.spent
+    if alert.kind == "spent":
+        said = f"{(alert.consumed or 0) * 100:g} % of the budget is spent"
+    else:
+        said = (
+            f"{format_duration(alert.short)}/{format_duration(alert.long)} spent at"
+            f" {alert.burn_short:.1f}/{alert.burn_long:.1f}, limit {alert.factor:.4g}"
+        )
+    if spent is not None:
+        said += f": {dollars(spent.spent)} of {dollars(spent.budget)}"
+    return _marked(alert, [_lasted(alert, objective), said])
+
+
+def _budget_table(report: Report, objectives: dict[str, Objective]) -> Table:
+    table = Table(
+        title="Cost budgets",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("budget", overflow="fold")
+    for column in ("calls", "no price", "spent", "budget", "a", "forecast"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for spending in report.budgets:
+        objective = objectives[spending.key.objective]
+        table.add_row(
+            Text("\n".join((objective.id, *_parts(_group(spending.key.group, objective))))),
+            f"{spending.calls:,}",
+            f"{spending.unpriced + spending.refused:,}",
+            dollars(spending.spent),
+            dollars(spending.budget) if spending.budget >= 0 else "none",
+            period_name(objective),
+            "-" if spending.forecast is None else dollars(round(spending.forecast)),
+        )
+    return table
 
 
 def _absence_text(alert: Alert, objective: Objective) -> Text:

@@ -52,9 +52,8 @@ def _report(loaded: Loaded) -> Validation:
 
 
 def _contents(loaded: Loaded, path: str, slos: int) -> str:
-    """What a file holds: SLOs, and where it has `anomalies` its monitors."""
-    text = f"{slos} SLO{'' if slos == 1 else 's'}"
-    if path not in loaded.watched:
-        return text
-    monitors = loaded.watched[path]
-    return f"{text}, {monitors} monitor{'' if monitors == 1 else 's'}"
+    """What a file holds: SLOs, and where it has such its monitors and cost budgets."""
+    found = [(slos, "SLO")] if slos or path not in loaded.budgeted else []
+    found += [(loaded.watched[path], "monitor")] if path in loaded.watched else []
+    found += [(loaded.budgeted[path], "cost budget")] if path in loaded.budgeted else []
+    return ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in found)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from engine.telemetry import metrics
 
-UNITS = ("bytes", "days", "ratio", "seconds")
+UNITS = ("bytes", "days", "dollars", "ratio", "seconds")
 PAGE = """\
 # Metrics
 
@@ -27,6 +27,16 @@ also have those of its groups. "Ratio" is a share from 0 to 1, or a burn rate.
 
 `slo:sli_error:ratio_rate...` stands once for every window in use (`5m`, `1h`, `30d`, ...), with the label
 `sloth_window`.
+
+## Each cost budget
+
+With the labels `burnline_id`, `service`, `budget`, `period`, those of the group (`by`) and the budget's own; the
+burn
+rate also with `window`. What there is not is absent: a forecast while too little is known for one, and all
+but what was counted of the series that groups beyond the limit share. Their alerts are in `ALERTS`.
+[Cost budgets](cost-budgets.md).
+
+{costs}
 
 ## Each series that is watched for anomalies
 
@@ -65,6 +75,7 @@ def page() -> str:
     """The whole page."""
     return PAGE.format(
         slos=_table(slo_rows()),
+        costs=_table(cost_rows()),
         anomalies=_table(anomaly_rows()),
         calls=_table(call_rows()),
         engine=_table(engine_rows()),
@@ -76,6 +87,11 @@ def slo_rows() -> list[Row]:
     ratio = metrics.error_ratio("...")
     rows = [_row(s.name, s.type, s.help) for s in metrics.SLO_SERIES]
     return [*rows[:3], _row(ratio.name, ratio.type, "Share of bad events in a window."), *rows[3:]]
+
+
+def cost_rows() -> list[Row]:
+    """The families made from decisions on cost budgets."""
+    return [_row(s.name, s.type, s.help) for s in metrics.COST_SERIES]
 
 
 def anomaly_rows() -> list[Row]:

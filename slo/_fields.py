@@ -25,12 +25,16 @@ _T = TypeVar("_T")
 
 LONGEST_WINDOW = 3650 * 86400
 LONGEST_SLICE = 3600
+MOST_DOLLARS = 1_000_000_000
+CALENDAR_UNITS = ("hour", "day", "week", "month", "quarter")
 # Shorter ones would be told of every deployment; and time counts as listened to up to a minute's gap.
 SHORTEST_ABSENCE, LONGEST_ABSENCE = 60, 30 * 86400
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 _ZONE = r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,3}"
 _LABEL = r"[a-zA-Z_][a-zA-Z0-9_]*"
 RESERVED_LABELS = frozenset({"severity", "consumed"})
+# Those of cost budgets' series and alerts.
+BUDGET_LABELS = frozenset({"burnline_id", "service", "budget", "period", "period_start"})
 
 
 class Wrong(ValueError):  # noqa: N818 - pydantic wants a ValueError; it is never seen by callers
@@ -120,6 +124,39 @@ def _percent(value: object) -> Fraction:
         hint = "; 1 is one percent" if 0 <= number <= 1 else ""
         raise Wrong(f"{number} % cannot be a target{hint}", "write a percentage above 0, below 100")
     return Fraction(number) / 100
+
+
+def _warn_level(value: object) -> Fraction:
+    number = as_number(value, "80")
+    if not 0 < number <= 1000:
+        raise Wrong(
+            f"a warning at {number} % of the budget", "write a percentage above 0, up to 1000"
+        )
+    return Fraction(number) / 100
+
+
+def _dollars(value: object) -> int:
+    """Nanodollars."""
+    if isinstance(value, str) and re.fullmatch(r"\$?[0-9_,.]+ ?(USD|\$)?", value):
+        raise Wrong(f"{shown(value)} is a text", "write the number alone, such as 5000 or 12.50")
+    number = as_number(value, "5000")
+    if not Decimal("0.01") <= number <= MOST_DOLLARS:
+        raise Wrong(
+            f"a budget of {number} dollars", f"write an amount from 0.01 to {MOST_DOLLARS:_}"
+        )
+    return round(Fraction(number) * 10**9)
+
+
+def _period(value: object) -> str | int:
+    """A calendar unit's name, or the seconds of a rolling period."""
+    name = text(value, "month")
+    if name in CALENDAR_UNITS:
+        return name
+    try:
+        return window_seconds(name)
+    except Wrong as wrong:
+        units = ", ".join(CALENDAR_UNITS)
+        raise Wrong(wrong.what, f"write one of {units}, or a rolling period such as 30d") from None
 
 
 def _share(value: object) -> Fraction:
@@ -278,6 +315,27 @@ Percent = Annotated[
     Fraction,
     PlainValidator(_percent),
     described(type="number", exclusiveMinimum=0, exclusiveMaximum=100, examples=[99.9, 95]),
+]
+WarnLevel = Annotated[
+    Fraction,
+    PlainValidator(_warn_level),
+    described(type="number", exclusiveMinimum=0, maximum=1000, examples=[80]),
+]
+Dollars = Annotated[
+    int,
+    PlainValidator(_dollars),
+    described(type="number", minimum=0.01, maximum=MOST_DOLLARS, examples=[5000, 12.5]),
+]
+Period = Annotated[
+    str | int,
+    PlainValidator(_period),
+    described(
+        anyOf=[
+            {"enum": list(CALENDAR_UNITS)},
+            {"type": "string", "pattern": _DURATION_PATTERN},
+        ],
+        examples=["month", "day", "24h", "30d"],
+    ),
 ]
 Share = Annotated[
     Fraction,

@@ -89,7 +89,7 @@ class Alerting:
         self.keys: list[SeriesKey] = []
         self._restored = state or AlertState()
         self.firing = dict(self._restored.firing)
-        most = max((len(o.tiers) for o in objectives.values()), default=0)
+        most = max((len(o.tiers) for o in objectives.values() if not o.spend), default=0)
         self._threshold = np.empty((0, most))
         self._confidence = np.empty((0, most))
         self._short = np.empty((0, most), np.int64)
@@ -103,7 +103,7 @@ class Alerting:
         self._told = {
             Identity(alert.series, alert.severity, alert.consumed or 0.0): alert
             for alert in told
-            if alert.kind != "absent"
+            if alert.kind in ("burn", "budget")
         }
         self._live_since: float | None = None
         self._budget = np.empty(0)
@@ -118,7 +118,7 @@ class Alerting:
         self._built_at = self._restored.built_at
 
     def extend(self, keys: Sequence[SeriesKey]) -> None:
-        """Append series; the sum over groups (group None) gets no alerts."""
+        """Append series; the sum over groups (group None) and cost budgets get no alerts here."""
         if not keys:
             return
         most = self._threshold.shape[1]
@@ -132,7 +132,8 @@ class Alerting:
         for number, key in enumerate(keys):
             start = base + number * width
             objective = self.objectives[key.objective]
-            tiers = list(objective.tiers) if key.group is not None else []
+            judged = key.group is not None and objective.spend is None
+            tiers = list(objective.tiers) if judged else []
             spare = most - len(tiers)
             armed = self._restored.armed.get(key, frozenset())
             rows.append(
@@ -163,8 +164,11 @@ class Alerting:
         self.consumed = np.vstack([self.consumed, np.array(consumed)])
         self._extend_told(keys)
         budgets = [
-            float(1 - self.objectives[key.objective].target) if key.group is not None else np.inf
+            float(1 - objective.target)
+            if key.group is not None and objective.spend is None
+            else np.inf
             for key in keys
+            for objective in (self.objectives[key.objective],)
         ]
         self._budget = np.concatenate([self._budget, budgets])
         self.keys.extend(keys)

@@ -79,6 +79,36 @@ def resolve_tiers(
     return tuple(tiers), tuple(notes)
 
 
+def resolve_spend_tiers(
+    period: int, plans: Iterable[TierPlan] = DEFAULT_TIERS
+) -> tuple[tuple[Tier, ...], tuple[bool, ...], tuple[str, ...]]:
+    """Tiers of a cost budget, which of them have a factor of their own, and notes on those left out.
+
+    Money has no ratio that could not be exceeded, so none is clamped.
+
+    >>> tiers, _, _ = resolve_spend_tiers(30 * 86400)
+    >>> [float(tier.factor) for tier in tiers]
+    [14.4, 6.0, 3.0, 1.0]
+    """
+    tiers: list[Tier] = []
+    fixed: list[bool] = []
+    notes: list[str] = []
+    for plan in plans:
+        doubt = _doubt(plan, period, "budget's", "period")
+        if doubt is None or plan.written:
+            factor = _wanted_factor(plan, period)
+            share = plan.share if plan.share is not None else factor * plan.long / period
+            tiers.append(
+                Tier(plan.severity, plan.short, plan.long, share, factor, threshold=factor)
+            )
+            fixed.append(plan.share is None)
+        if doubt is not None:
+            notes.append(
+                f"tier {plan.name} {'alerts although' if plan.written else 'is off:'} {doubt}"
+            )
+    return tuple(tiers), tuple(fixed), tuple(notes)
+
+
 def _resolve(plan: TierPlan, target: Fraction, period: int) -> Tier:
     wanted = _wanted_factor(plan, period)
     budget = 1 - target
@@ -106,16 +136,18 @@ def _wanted_factor(plan: TierPlan, period: int) -> Fraction:
     return plan.share * period / plan.long
 
 
-def _doubt(plan: TierPlan, period: int) -> str | None:
+def _doubt(
+    plan: TierPlan, period: int, owner: str = "objective's", what: str = "window"
+) -> str | None:
     if plan.long > period:
         return (
-            f"its long window ({format_duration(plan.long)}) exceeds the objective's "
+            f"its long window ({format_duration(plan.long)}) exceeds the {owner} "
             f"({format_duration(period)})"
         )
     wanted = _wanted_factor(plan, period)
     if wanted < LEAST_DEFAULT_FACTOR:
         rate = _short(wanted)
-        return f"at a burn rate of {rate} the budget lasts longer than the objective's window"
+        return f"at a burn rate of {rate} the budget lasts longer than the {owner} {what}"
     return None
 
 

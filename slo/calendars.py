@@ -1,6 +1,7 @@
-"""Calendar periods: where the current day, week, month or quarter of a time zone starts, ends."""
+"""Calendar periods: where the current hour, day, week, month or quarter of a time zone starts, ends."""
 
 from datetime import UTC, date, datetime, timedelta
+from math import floor
 from zoneinfo import ZoneInfo
 
 from slo.model import CalendarUnit, CalendarWindow
@@ -19,6 +20,8 @@ def period_start(window: CalendarWindow, unix_seconds: float) -> int:
     1772319600
     """
     zone = _zone(window.time_zone)
+    if window.unit == "hour":
+        return _hour(zone, unix_seconds)[0]
     first = _first_day(window.unit, _local_date(zone, unix_seconds))
     start = _midnight(zone, first)
     # Where the clocks go back over midnight, a date can come twice: the moment then belongs to
@@ -34,6 +37,8 @@ def period_end(window: CalendarWindow, unix_seconds: float) -> int:
         ValueError: as `period_start`.
     """
     zone = _zone(window.time_zone)
+    if window.unit == "hour":
+        return _hour(zone, unix_seconds)[1]
     # 12 hours into the period it surely is the period's first date there.
     within = period_start(window, unix_seconds) + 12 * 3600
     first = _first_day(window.unit, _local_date(zone, within))
@@ -57,9 +62,37 @@ def _local_date(zone: ZoneInfo, unix_seconds: float) -> date:
     return day
 
 
+def _hour(zone: ZoneInfo, unix_seconds: float) -> tuple[int, int]:
+    """Start and end of the hour on the zone's clocks; it is cut where they are changed in mid-hour."""
+    now = floor(unix_seconds)
+    _local_date(zone, now)
+    offset = _offset(zone, now)
+    start = (now + offset) // 3600 * 3600 - offset
+    end = start + 3600
+    if _offset(zone, start) != offset:
+        start = _change(zone, start, now)
+    if _offset(zone, end - 1) != offset:
+        end = _change(zone, now, end - 1)
+    return start, end
+
+
+def _offset(zone: ZoneInfo, unix_seconds: int) -> int:
+    offset = datetime.fromtimestamp(unix_seconds, zone).utcoffset()
+    return int(offset.total_seconds()) if offset is not None else 0
+
+
+def _change(zone: ZoneInfo, low: int, high: int) -> int:
+    """The first second with the offset of `high`, which `low` does not have; under an hour apart."""
+    wanted = _offset(zone, high)
+    while low + 1 < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _offset(zone, middle) == wanted else (middle, high)
+    return high
+
+
 def _first_day(unit: CalendarUnit, day: date) -> date:
     match unit:
-        case "day":
+        case "hour" | "day":
             return day
         case "week":
             return day - timedelta(days=day.weekday())
@@ -71,7 +104,7 @@ def _first_day(unit: CalendarUnit, day: date) -> date:
 
 def _next(unit: CalendarUnit, first: date) -> date:
     match unit:
-        case "day":
+        case "hour" | "day":
             return first + timedelta(days=1)
         case "week":
             return first + timedelta(days=7)

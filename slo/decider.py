@@ -19,7 +19,8 @@ from slo.decision import Alert, Decision, SeriesKey, budget_remaining
 from slo.explain import COMBINATIONS_PER_SHARD, SLOT_SECONDS, Explainer, Explanation
 from slo.messages import Head, Tally, Update
 from slo.model import CalendarWindow, Objective
-from slo.plan import whole
+from slo.plan import main_of, whole
+from slo.spending import Money, Spending, SpendState
 from slo.windows import Counts
 
 EXPLAIN_EVERY = 5.0
@@ -34,12 +35,14 @@ class DeciderState:
         explainers: the last hour's combinations, by series.
         dimensions: what the combinations are made of, by objective.
         absence: whose traffic is missing.
+        spending: of cost budgets.
     """
 
     alerts: AlertState = field(default_factory=AlertState)
     explainers: dict[SeriesKey, Explainer] = field(default_factory=dict)
     dimensions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     absence: AbsenceState = field(default_factory=AbsenceState)
+    spending: SpendState = field(default_factory=SpendState)
 
 
 class Decider:
@@ -73,6 +76,9 @@ class Decider:
         self.current: dict[int, Update] = {}
         self.alerting = Alerting(objectives, self.columns, state.alerts, told)
         self.absence = Absence(objectives, state.absence, told)
+        self.spending = Spending(objectives, self.columns, state.spending, told)
+        # Rows, among all, of calls that were counted apart, by the series that they belong to.
+        self.besides: dict[SeriesKey, int] = {}
         # Rows, among those decided on, that hold all events of an objective.
         self.homes: dict[SeriesKey, int] = {}
         # Combinations of other dimensions can't be read as those of today's.
@@ -100,6 +106,7 @@ class Decider:
             dict(self.explainers),
             dict(self.dimensions),
             self.absence.state(),
+            self.spending.state(),
         )
 
     def take(self, update: Update) -> list[Decision]:
@@ -134,12 +141,16 @@ class Decider:
         self._tidy(update.clock)
         self._note(update.clock, head.tallies)
         sums, lifetime = self._sums(update), head.lifetime
+        apart = self._apart(sums, head)
         if len(self.alive) < len(sums):
             sums, lifetime = sums[self.alive], lifetime[self.alive]
         counted = Counted(sums, self._period(sums, head))
         frozen = self._frozen(update.clock, head)
         alerts, ended = self.alerting.decide(
             update.clock, counted, frozen, self._explain, live=update.live
+        )
+        spends, dear, cheap = self.spending.decide(
+            update.clock, Money(*counted, apart), frozen, self._explain
         )
         absent, heard = self.absence.decide(
             update.clock,
@@ -158,12 +169,13 @@ class Decider:
             period=counted.period,
             lifetime=lifetime,
             frozen=frozen,
-            alerts=alerts + absent,
-            ended=ended + heard,
+            alerts=alerts + absent + dear,
+            ended=ended + heard + cheap,
             too_late=head.too_late,
             watermarks=head.watermarks,
             points=head.points,
             streams=head.streams,
+            spends=spends,
         )
 
     def _extend(self, keys: Sequence[SeriesKey]) -> None:
@@ -175,11 +187,16 @@ class Decider:
             for i, key in enumerate(keys)
             if self.generations.get(key.objective) == key.generation
         ]
+        for row, key in enumerate(keys, self.seen):
+            main = main_of(key)
+            if main is not None:
+                self.besides[main] = row
         self.seen += len(keys)
         for number, (_, key) in enumerate(rows, len(self.keys)):
             if key == whole(self.objectives[key.objective]):
                 self.homes[key] = number
         fresh = [key for _, key in rows]
+        self.spending.extend(fresh, len(self.keys))
         self.alerting.extend(fresh)
         self.alive = np.concatenate([self.alive, np.array([row for row, _ in rows], np.int64)])
         self.keys += tuple(fresh)
@@ -226,6 +243,16 @@ class Decider:
         period[rows] = sums[rows, self.period_column[rows]]
         return period
 
+    def _apart(self, sums: Counts, head: Head) -> Counts:
+        """`int64[budgets, 2]`: calls of each cost budget's period that were counted apart."""
+        apart = np.zeros((len(self.spending.keys), 2), np.int64)
+        for number, key in enumerate(self.spending.keys):
+            row = self.besides.get(key)
+            if row is not None:
+                column = self.period_column[self.spending.rows[number]]
+                apart[number] = head.period[row] if column < 0 else sums[row, column]
+        return apart
+
     def _frozen(self, clock: float, head: Head) -> NDArray[np.bool_]:
         stale = np.array([clock - mark > self.stale_after for mark in head.watermarks])
         return np.asarray(stale[self.signals])
@@ -260,6 +287,10 @@ class Decider:
             return Explanation()
         at, explanation = self.explained.get(key, (-EXPLAIN_EVERY, Explanation()))
         if clock - at >= EXPLAIN_EVERY or clock < at:
-            explanation = explainer.explain(clock, self.dimensions[key.objective])
+            explanation = explainer.explain(
+                clock,
+                self.dimensions[key.objective],
+                money=self.objectives[key.objective].spend is not None,
+            )
             self.explained[key] = (clock, explanation)
         return explanation

@@ -59,13 +59,56 @@ class Silence(NamedTuple):
     seconds: float
 
 
+class Spent(NamedTuple):
+    """The figures of a cost budget; money in nanodollars.
+
+    Attributes:
+        budget: what may be spent in the period.
+        spent: so far.
+        calls: in the period, those without a price among them.
+        unpriced: calls whose price nobody knows; they are in no sum.
+        refused: calls whose price cannot be true (negative, not finite, far too high); likewise.
+        since: start of the calendar period, Unix seconds; 0 for a rolling one.
+        until: its end, likewise.
+        forecast: what will be spent at the period's end, None where that can't be told.
+    """
+
+    budget: int
+    spent: int
+    calls: int
+    unpriced: int
+    refused: int
+    since: int
+    until: int
+    forecast: int | None
+
+
+class Spends(NamedTuple):
+    """Of a decision's cost budgets what its counts do not say.
+
+    Attributes:
+        rows: `int64[n]`, their rows among the series.
+        budgets: `int64[n]`, nanodollars; -1 for series without a budget: sums and overflow.
+        lengths: `int64[n]`, seconds of the period, exact.
+        apart: `int64[n, 2]`, (refused, unpriced) calls of the period.
+        forecasts: `float64[n]`, nanodollars at the period's end; NaN for none.
+    """
+
+    rows: NDArray[np.int64]
+    budgets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    apart: NDArray[np.int64]
+    forecasts: NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """A firing or ended alert. Its identity is (series, kind, severity, level): the rest may change.
 
     Attributes:
         kind: `burn` for burn-rate tiers; `budget` when a share of the budget is consumed; `absent`
-            where no event came for as long as `Objective.absent` says.
+            where no event came for as long as `Objective.absent` says; `overspend` for burn-rate tiers
+            of a cost budget, `spent` when a share of it is spent.
         severity: `page` or `ticket`; `info` for `budget`.
         starts_at: Unix seconds of the decision that fired it.
         ends_at: Unix seconds of the decision that ended it, or None while it fires.
@@ -76,15 +119,17 @@ class Alert:
         factor: the burn rate that both windows exceeded.
         budget_remaining: signed share of the period's budget that is left.
         exhausted_in: seconds until the budget is gone at the long window's burn rate; None when never.
-        consumed: for `budget`, the level reached (0.5, 0.8 or 1.0).
-        slices: the burning slices, best first.
+        consumed: for `budget` and `spent`, the level reached (0.5, 0.8 or 1.0, or as configured).
+        slices: the burning slices, best first; of a cost budget the top spenders: `bad` are
+            nanodollars, `total` calls, `lift` is the share of all that was spent.
         errors: (error type, count) among the bad events, most first.
         trace_ids: hex ids of a few bad events.
         silence: for `absent`, what is missing.
+        spent: of cost budgets, their figures.
     """
 
     series: SeriesKey
-    kind: Literal["burn", "budget", "absent"]
+    kind: Literal["burn", "budget", "absent", "overspend", "spent"]
     severity: Literal["page", "ticket", "info"]
     starts_at: float
     ends_at: float | None
@@ -100,6 +145,7 @@ class Alert:
     errors: tuple[tuple[str, int], ...] = ()
     trace_ids: tuple[str, ...] = ()
     silence: Silence | None = None
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +170,7 @@ class Decision:
         watermarks: Unix seconds of the newest arrival of (traces, metrics), 0 before the first.
         points: what happened to metric points so far, see `slo.increments.Increments.counts`.
         streams: metric streams that are kept to make increments of.
+        spends: of the cost budgets among the series, whose counts are (nanodollars, calls).
     """
 
     shard: str
@@ -142,6 +189,7 @@ class Decision:
     watermarks: tuple[float, float] = (0.0, 0.0)
     points: Mapping[str, int] = field(default_factory=dict)
     streams: int = 0
+    spends: Spends | None = None
 
     @property
     def watermark(self) -> float:

@@ -102,12 +102,13 @@ class Explainer:
         """Whether all that it holds is older than the last hour."""
         return not self.slots or self.slots[-1].number <= int(clock) // SLOT_SECONDS - SLOTS
 
-    def explain(self, clock: float, names: Sequence[str]) -> Explanation:
+    def explain(self, clock: float, names: Sequence[str], *, money: bool = False) -> Explanation:
         """The explanation of the bad events of the last hour.
 
         Args:
             clock: Unix seconds.
             names: the dimensions as the user wrote them, in the order of the counted values.
+            money: the counts are (nanodollars, calls); it explains where the money went.
         """
         oldest = int(clock) // SLOT_SECONDS - SLOTS
         counts: dict[Values, list[int]] = {}
@@ -120,6 +121,9 @@ class Explainer:
                 sums = counts.setdefault(values, [0, 0])
                 sums[0] += bad
                 sums[1] += total
+        if money:
+            spenders = top_spenders(names, counts)
+            return Explanation(spenders, (), _examples(names, spenders, trace_ids))
         slices = rank(names, counts)
         return Explanation(slices, _errors(names, counts), _examples(names, slices, trace_ids))
 
@@ -181,6 +185,32 @@ def rank(names: Sequence[str], counts: Mapping[Values, Sequence[int]]) -> tuple[
     ]
     ranked.sort(key=lambda scored: (-round(scored[0], 9), len(scored[1].values), scored[1].values))
     return tuple(best for _, best in ranked[:TOP])
+
+
+def top_spenders(
+    names: Sequence[str], counts: Mapping[Values, Sequence[int]]
+) -> tuple[SliceCount, ...]:
+    """The values that most money was spent on, most first; those that hold all of it say nothing.
+
+    >>> best = top_spenders(("model", "tenant"), {("m1", "a"): (30, 2), ("m1", "b"): (10, 1)})[0]
+    >>> best.values, best.bad, best.total, best.lift
+    ((('tenant', 'a'),), 30, 2, 0.75)
+    """
+    whole = sum(money for money, _ in counts.values())
+    sums: dict[Slice, list[int]] = {}
+    for values, (money, calls) in counts.items():
+        for name, value in zip(names, values, strict=True):
+            if value not in ("", OTHER):
+                pair = sums.setdefault(((name, value),), [0, 0])
+                pair[0] += money
+                pair[1] += calls
+    ranked = [
+        SliceCount(slice_, money, calls, money / whole)
+        for slice_, (money, calls) in sums.items()
+        if 0 < money < whole
+    ]
+    ranked.sort(key=lambda found: (-found.bad, found.values))
+    return tuple(ranked[:TOP])
 
 
 def _says_no_more(slice_: Slice, sums: Mapping[Slice, Sequence[int]]) -> bool:

@@ -14,13 +14,14 @@ from slo._shape import shape_problems
 from slo.anomalies.compile import MonitorCompiler
 from slo.anomalies.model import Monitor
 from slo.anomalies.spec import MonitorForm
+from slo.budgets import BudgetCompiler
 from slo.compile import Compiler
 from slo.document import Document, Path, read_documents
 from slo.model import Objective
 from slo.presets.expanding import expand, lend_places
 from slo.presets.library import presets
 from slo.problems import Note, Position, Problem
-from slo.spec import API_VERSION, PRESET_FORMS, HeadForm, SloForm
+from slo.spec import API_VERSION, PRESET_FORMS, BudgetForm, BudgetHeadForm, HeadForm, SloForm
 
 _F = TypeVar("_F", bound=BaseModel)
 
@@ -30,13 +31,14 @@ class Loaded:
     """What came of SLO files.
 
     Attributes:
-        objectives: the SLOs without problems, in the order of the files.
+        objectives: the SLOs and cost budgets without problems, in the order of the files.
         problems: what is wrong, by file and place. With any, the objectives should not be used.
         notes: what may surprise, by file and place.
         counts: SLOs a file, problems or not.
         monitors: what is watched for anomalies: those without problems, in the order of the files; the
             default ones where no file has `anomalies`.
         watched: monitors a file, of files that have `anomalies`.
+        budgeted: cost budgets a file, of files that have any.
     """
 
     objectives: tuple[Objective, ...]
@@ -45,6 +47,7 @@ class Loaded:
     counts: Mapping[str, int]
     monitors: tuple[Monitor, ...] = ()
     watched: Mapping[str, int] = field(default_factory=dict)
+    budgeted: Mapping[str, int] = field(default_factory=dict)
 
 
 def load(texts: Mapping[str, str]) -> Loaded:
@@ -66,6 +69,7 @@ def load(texts: Mapping[str, str]) -> Loaded:
         loader.counts,
         tuple(loader.monitors) if loader.watched else default_monitors(),
         loader.watched,
+        loader.budgeted,
     )
 
 
@@ -93,6 +97,7 @@ class _Loader:
         self.counts: dict[str, int] = {}
         self.monitors: list[Monitor] = []
         self.watched: dict[str, int] = {}
+        self.budgeted: dict[str, int] = {}
         self._seen: dict[tuple[str, str], tuple[str, str, Position]] = {}
 
     def read(self, path: str, text: str) -> None:
@@ -117,6 +122,14 @@ class _Loader:
             return
         if data.get("apiVersion") != API_VERSION:
             self._wrong_version(path, document, data)
+            return
+        if data.get("kind") == "CostBudget":
+            self._budgets(path, document, data)
+            return
+        if data.get("kind") not in (None, "SLO") and "kind" in data:
+            what = f"{shown(data['kind'])} is no kind of document"
+            at = document.position(("kind",))
+            self._tell(path, at, what, "write CostBudget, or SLO")
             return
         if "slos" not in data and "anomalies" not in data:
             self._tell(path, document.position(()), "slos is missing", "add slos:, or anomalies:")
@@ -155,6 +168,21 @@ class _Loader:
             return None
         lend_places(document, at)
         return self._validated(path, document, at, SloForm, expand(preset, slo, service))
+    def _budgets(self, path: str, document: Document, data: Mapping[str, object]) -> None:
+        head = self._validated(path, document, (), BudgetHeadForm, data)
+        usable = head is not None
+        head = head or BudgetHeadForm.model_construct(service=str(data.get("service")))
+        written = _listed(data, "budgets")
+        self.budgeted[path] = self.budgeted.get(path, 0) + len(written)
+        compiler = BudgetCompiler(path, document, head, self.problems, self.notes)
+        for i, one in enumerate(written):
+            at = ("budgets", i)
+            form = self._validated(path, document, at, BudgetForm, one)
+            if form is not None:
+                self._unique(path, document, (*at, "name"), head.service, form.name)
+                objective = compiler.compile(form, at)
+                if objective is not None and usable:
+                    self.objectives.append(objective)
 
     def _monitors(
         self, path: str, document: Document, head: HeadForm, written: list[object], *, usable: bool
@@ -189,14 +217,18 @@ class _Loader:
 
     def _unique(self, path: str, document: Document, at: Path, service: str, name: str) -> None:
         identity = f"{service}-{name}"
-        kind = "an SLO" if at[0] == "slos" else "a monitor"
+        kind = {"slos": "an SLO", "budgets": "a budget"}.get(str(at[0]), "a monitor")
         position = document.position(at)
-        first = self._seen.setdefault((kind, identity), (path, f"{service}/{name}", position))
+        # An SLO and a budget of one name would be one objective.
+        room = "monitor" if at[0] == "anomalies" else "objective"
+        first = self._seen.setdefault((room, identity), (path, f"{service}/{name}", position))
         if first[2] is position:
             return
         place = f"{first[0]}:{first[2].line}"
         if first[1] == f"{service}/{name}":
             what = f"{service} has {kind} {name} already ({place})"
+            if kind == "a budget":
+                what = f"{service} has an SLO or a budget {name} already ({place})"
         else:
             what = f"{service} with {name} gives the id {identity}, as {first[1]} does ({place})"
         self._tell(path, position, what, "choose another name")

@@ -4,6 +4,7 @@ Plain frozen values with no I/O; `slo.spec` makes them from YAML and everything 
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
@@ -14,7 +15,7 @@ from slo.traceql import Filter
 
 Severity = Literal["page", "ticket"]
 Signal = Literal["traces", "metrics"]
-CalendarUnit = Literal["day", "week", "month", "quarter"]
+CalendarUnit = Literal["hour", "day", "week", "month", "quarter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class RollingWindow:
 
 @dataclass(frozen=True, slots=True)
 class CalendarWindow:
-    """A window that starts with the current day, week (Monday), month or quarter.
+    """A window that starts with the current hour, day, week (Monday), month or quarter.
 
     Attributes:
         unit: which of them.
@@ -66,7 +67,18 @@ class HistogramSli:
     above: float
 
 
-Sli = SpanSli | CounterSli | HistogramSli
+@dataclass(frozen=True, slots=True)
+class SpendSli:
+    """Money: the calls are spans that match `total`, and `cost` says what each costs, in US dollars.
+
+    What is counted in place of (bad, total) is (nanodollars, calls).
+    """
+
+    total: Filter
+    cost: Field
+
+
+Sli = SpanSli | CounterSli | HistogramSli | SpendSli
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +131,36 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Spend:
+    """What makes an objective a cost budget: an amount for a period instead of a share of events.
+
+    Attributes:
+        amount: nanodollars a period, of each group.
+        overrides: of groups with another amount, by their values.
+        levels: shares of the amount at which to warn, ascending.
+        severities: of each level; None for a level that nobody is told of.
+        fixed: of each tier: its factor is the user's own; otherwise it follows from the share and from how
+            long the period is.
+    """
+
+    amount: int
+    overrides: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    levels: tuple[Fraction, ...] = ()
+    severities: tuple[Severity | None, ...] = ()
+    fixed: tuple[bool, ...] = ()
+
+    def of(self, group: tuple[str, ...]) -> int:
+        """The amount of a group."""
+        return self.overrides.get(group, self.amount)
+
+
+@dataclass(frozen=True, slots=True)
 class Objective:
     """One SLO of one service, resolved: defaults filled in, tiers computed.
 
     Attributes:
-        target: as a ratio above 0 and below 1 (`99.9` in YAML is 999/1000).
+        target: as a ratio above 0 and below 1 (`99.9` in YAML is 999/1000); of a cost budget without
+            meaning.
         by: one budget for every combination of values of these fields. For metric SLIs the
             `Field.name` is the label's name and the scope is ignored.
         by_names: `by` as the user wrote it, for people and JSON.
@@ -131,6 +168,7 @@ class Objective:
             or None for none.
         explain: the dimensions whose values an alert may name as burning.
         absent: when missing traffic alerts; None for never.
+        spend: the amount of a cost budget, whose `sli` is a `SpendSli`; None for an SLO.
     """
 
     service: str
@@ -149,6 +187,7 @@ class Objective:
     alert_labels: dict[Severity, dict[str, str]] = field(default_factory=dict)
     alert_annotations: dict[Severity, dict[str, str]] = field(default_factory=dict)
     absent: Absent | None = None
+    spend: Spend | None = None
 
     @property
     def id(self) -> str:
@@ -164,14 +203,15 @@ class Objective:
     @property
     def signal(self) -> Signal:
         """The kind of telemetry that this objective reads."""
-        return "traces" if isinstance(self.sli, SpanSli) else "metrics"
+        return "traces" if isinstance(self.sli, SpanSli | SpendSli) else "metrics"
 
     @property
     def period(self) -> int:
         """Seconds in the budget period; a calendar unit's nominal length (30 d a month, 90 d a quarter)."""
         if isinstance(self.window, RollingWindow):
             return self.window.seconds
-        return {"day": 1, "week": 7, "month": 30, "quarter": 90}[self.window.unit] * 86400
+        days = {"day": 1, "week": 7, "month": 30, "quarter": 90}
+        return 3600 if self.window.unit == "hour" else days[self.window.unit] * 86400
 
     @property
     def group_labels(self) -> tuple[str, ...]:

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from slo.admitted import Admitted
 from slo.anomalies.model import Monitor
 from slo.decision import Alert, SeriesKey
+from slo.forecast import forecast_windows
 from slo.model import Objective, RollingWindow
 from slo.usage.messages import Mode
 from slo.windows import GRANULARITIES, Level, build_levels
 
 # Those that Sloth's dashboards read, for every objective, whatever its tiers.
 SLOTH_WINDOWS = (300, 1800, 3600, 7200, 21600, 86400, 259200)
+
+
+_BESIDE = "+apart"
 
 
 def shard_of(key: SeriesKey, shards: int) -> str:
@@ -37,6 +41,18 @@ def anomaly_shard_of(service: str, shards: int) -> str:
 def whole(objective: Objective) -> SeriesKey:
     """The series in which all events of an objective are: its only one, or the sum over its groups."""
     return SeriesKey(objective.id, None if objective.by else (), objective.generation)
+
+
+def beside(key: SeriesKey) -> SeriesKey:
+    """Of a cost budget's series the one beside it, which counts (refused, unpriced) calls in its shard."""
+    return key._replace(generation=f"{key.generation}{_BESIDE}")
+
+
+def main_of(key: SeriesKey) -> SeriesKey | None:
+    """The series that a key is `beside`; None where it is none of those."""
+    if not key.generation.endswith(_BESIDE):
+        return None
+    return key._replace(generation=key.generation.removesuffix(_BESIDE))
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,8 @@ class Plan:
                 windows.add(objective.window.seconds)
             for tier in objective.tiers:
                 windows |= {tier.short, tier.long}
+            if objective.spend:
+                windows |= set(forecast_windows(objective.period))
         object.__setattr__(self, "windows", tuple(level.windows for level in build_levels(windows)))
 
     @property

@@ -6,10 +6,11 @@ Labels are an alert's identity and never change while it fires; whatever changes
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from slo.decision import Alert, Silence, SliceCount
 from slo.durations import format_duration
-from slo.model import Objective
+from slo.model import CalendarWindow, Objective
 
 Labels = dict[str, str]
 
@@ -37,6 +38,24 @@ def sloth_labels(objective: Objective) -> Labels:
         "sloth_service": objective.service,
         "sloth_slo": objective.name,
     }
+
+
+def budget_labels(objective: Objective) -> Labels:
+    """The labels of a cost budget; what Sloth's dashboards look for is not among them."""
+    return {
+        "burnline_id": objective.id,
+        "service": objective.service,
+        "budget": objective.name,
+        "period": period_name(objective),
+    }
+
+
+def period_name(objective: Objective) -> str:
+    """`month`, or `24h` for a rolling period."""
+    window = objective.window
+    if isinstance(window, CalendarWindow):
+        return window.unit
+    return format_duration(window.seconds)
 
 
 def user_labels(objective: Objective) -> Labels:
@@ -78,6 +97,8 @@ def alert_name(objective: Objective, alert: Alert) -> str:
     if alert.kind == "absent":
         # Under the bare chosen name it would be the same alert as a burn of the same severity.
         return f"{chosen or made}Absent"
+    if objective.spend:
+        return chosen or f"{made}{'CostBudget' if alert.kind == 'spent' else 'CostBurnRate'}"
     return chosen or f"{made}{'ErrorBudget' if alert.kind == 'budget' else 'BurnRate'}"
 
 
@@ -92,11 +113,16 @@ def alert_labels(alert: Alert, objective: Objective) -> Labels:
     if alert.severity != "info":
         labels |= objective.alert_labels.get(alert.severity, {})
     labels |= group_labels(objective, alert.series.group)
-    labels |= sloth_labels(objective)
+    labels |= budget_labels(objective) if objective.spend else sloth_labels(objective)
     labels |= {"alertname": alert_name(objective, alert), "severity": alert.severity}
-    if alert.severity != "info":
+    if alert.severity != "info" and not objective.spend:
         labels["sloth_severity"] = alert.severity
-    if alert.consumed is not None:
+    if alert.spent is not None:
+        # Of another period it is another alert, so that each is told of by itself.
+        labels["period_start"] = _day(alert.spent.since, objective) if alert.spent.since else ""
+        if alert.consumed is not None:
+            labels["consumed"] = f"{alert.consumed * 100:g}%"
+    elif alert.consumed is not None:
         labels["consumed"] = f"{alert.consumed:.0%}"
     return {name: value for name, value in labels.items() if value}
 
@@ -106,7 +132,7 @@ def render(alert: Alert, objective: Objective) -> Rendered:
     annotations = _TEXTS[alert.kind](alert, objective)
     annotations |= {
         "budget_remaining": _percent(alert.budget_remaining),
-        "slice": "; ".join(_slice(s) for s in alert.slices),
+        "slice": "; ".join((_spender if objective.spend else _slice)(s) for s in alert.slices),
         "errors": ", ".join(f"{kind} ({count})" for kind, count in alert.errors),
         "trace_ids": ", ".join(alert.trace_ids),
     }
@@ -167,7 +193,108 @@ def _absent(alert: Alert, objective: Objective) -> Labels:
     }
 
 
-_TEXTS = {"burn": _burn, "budget": _budget, "absent": _absent}
+def _overspend(alert: Alert, objective: Objective) -> Labels:
+    who = _who(alert, objective)
+    short, long = format_duration(alert.short), format_duration(alert.long)
+    rates = f"{alert.burn_short:.3g} times too fast over {short} and {alert.burn_long:.3g} times"
+    lines = [
+        f"{who} spends its budget {rates} over {long} (the limit is {alert.factor:.4g}).",
+        *_money(alert, objective),
+    ]
+    return {
+        "summary": f"{who} spends its budget {alert.burn_long:.3g} times too fast",
+        "description": "\n".join(lines),
+        "windows": f"{short}, {long}",
+        "burn_short": f"{alert.burn_short:.4g}",
+        "burn_long": f"{alert.burn_long:.4g}",
+        "burn_limit": f"{alert.factor:.4g}",
+        **_figures(alert),
+    }
+
+
+def _spent(alert: Alert, objective: Objective) -> Labels:
+    who = _who(alert, objective)
+    return {
+        "summary": f"{who} has spent {(alert.consumed or 0) * 100:g} % of its budget",
+        "description": "\n".join(_money(alert, objective)),
+        **_figures(alert),
+    }
+
+
+def _money(alert: Alert, objective: Objective) -> list[str]:
+    """Sentences about what was spent, what will be, and on what."""
+    spent = alert.spent
+    if spent is None:
+        return []
+    budget = f"{dollars(spent.budget)} a {period_name(objective)}"
+    share = _percent(1 - alert.budget_remaining)
+    lines = [f"{dollars(spent.spent)} of {budget} are spent ({share}), by {spent.calls} calls."]
+    if spent.forecast is not None:
+        lines.append(f"By {moment(spent.until)} it will be {dollars(spent.forecast)} at this rate.")
+    if alert.budget_remaining > 0 and alert.exhausted_in is not None:
+        lines.append(f"At this rate it is gone in {span(alert.exhausted_in)}.")
+    if alert.slices:
+        lines.append(f"Most was spent on {_spender(alert.slices[0])}.")
+    if spent.unpriced or spent.refused:
+        lines.append(
+            f"Not in these sums: {spent.unpriced} calls without a price, {spent.refused} with a cost that"
+            " cannot be true."
+        )
+    return lines
+
+
+def _figures(alert: Alert) -> Labels:
+    spent = alert.spent
+    if spent is None:
+        return {}
+    return {
+        "spent": dollars(spent.spent),
+        "budget": dollars(spent.budget),
+        "spent_ratio": _percent(1 - alert.budget_remaining),
+        "forecast": "" if spent.forecast is None else dollars(spent.forecast),
+        "period_end": moment(spent.until) if spent.until else "",
+        "unpriced_calls": str(spent.unpriced) if spent.unpriced else "",
+        "refused_calls": str(spent.refused) if spent.refused else "",
+        "exhausted_in": "" if alert.exhausted_in is None else span(alert.exhausted_in),
+    }
+
+
+def dollars(nanodollars: int) -> str:
+    """Money for people: cents, and more digits where it is little.
+
+    >>> [dollars(n) for n in (1_234_500_000_000, 1_250_000, 0, -2_000_000_000)]
+    ['$1,234.50', '$0.00125', '$0.00', '-$2.00']
+    """
+    sign, amount = ("-" if nanodollars < 0 else ""), abs(nanodollars) / 1e9
+    if 0 < amount < 0.1:
+        return f"{sign}${amount:.3g}"
+    return f"{sign}${amount:,.2f}"
+
+
+def _spender(found: SliceCount) -> str:
+    values = " and ".join(f"{name}={value}" for name, value in found.values)
+    return f"{values}: {dollars(found.bad)} ({_percent(found.lift)}) in {found.total} calls"
+
+
+def _day(seconds: int, objective: Objective) -> str:
+    """The start of a period as its zone writes it.
+
+    Of an hour with the time and the offset, as one may come twice.
+    """
+    window = objective.window
+    if not isinstance(window, CalendarWindow):
+        return ""
+    local = datetime.fromtimestamp(seconds, ZoneInfo(window.time_zone))
+    return local.strftime("%Y-%m-%dT%H:%M%z" if window.unit == "hour" else "%Y-%m-%d")
+
+
+_TEXTS = {
+    "burn": _burn,
+    "budget": _budget,
+    "absent": _absent,
+    "overspend": _overspend,
+    "spent": _spent,
+}
 
 
 def moment(seconds: float) -> str:

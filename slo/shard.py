@@ -19,7 +19,7 @@ from slo.explain import merged_values, named_dimensions
 from slo.increments import Increments, Point
 from slo.messages import Deposit, Head, Tally, Update
 from slo.model import CalendarWindow, Objective
-from slo.plan import shard_of, whole
+from slo.plan import main_of, shard_of, whole
 from slo.slices import SliceBook
 from slo.windows import GRANULARITIES, Entries, Level
 
@@ -123,7 +123,13 @@ class Intake:
             return row
         objective = self.objectives[key.objective]
         kind = (key.objective, key.generation)
-        if key.group and self.per_objective.get(kind, 0) >= self.limits[objective.signal]:
+        main = main_of(key)
+        if main is not None:
+            # It has a row where its series has one, and shares one where that does.
+            key = key._replace(group=self.keys[self.row(main)].group)
+            if key in self.rows:
+                return self.rows[key]
+        elif key.group and self.per_objective.get(kind, 0) >= self.limits[objective.signal]:
             key = key._replace(group=(OVERFLOW,) * len(key.group))
             if key in self.rows:
                 return self.rows[key]
@@ -131,7 +137,7 @@ class Intake:
         row = len(self.keys)
         self.keys.append(key)
         self.rows[key] = row
-        if key.group:
+        if key.group and main is None:
             self.per_objective[kind] = self.per_objective.get(kind, 0) + 1
         self._room(row + 1)
         if objective.slices:
@@ -286,8 +292,9 @@ class Intake:
         if kept.all():
             return entries
         late = entries.where(~kept & ~dated)
-        # The sum over all groups has each of them again.
-        once = np.array([self.keys[row].group is not None for row in late.rows.tolist()], bool)
+        # The sum over all groups has each of them again, and what is apart is part of a series.
+        keys = [self.keys[row] for row in late.rows.tolist()]
+        once = np.array([k.group is not None and main_of(k) is None for k in keys], bool)
         self.too_late += int(late.counts[once, 1].sum())
         return entries.where(kept)
 

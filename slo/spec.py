@@ -4,6 +4,7 @@
 """
 
 import json
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, Field, Tag
@@ -12,17 +13,20 @@ from slo._fields import (
     Above,
     AbsentAfter,
     Attribute,
+    Dollars,
     Evidence,
     Factor,
     Name,
     Off,
     Percent,
+    Period,
     Selector,
     Share,
     SliceLength,
     SpanFilter,
     Text,
     TimeZone,
+    WarnLevel,
     Window,
 )
 from slo._forms import FORM, TEXT, AlertForm, AlertOrOff, Annotations, Form, Labels, form_or_text
@@ -225,10 +229,79 @@ else:
     _AnySlo = Union[SloForm, *PRESET_FORMS.values()]
 
 
+class BudgetForm(Form):
+    """One cost budget."""
+
+    name: Name = Field(description="Unique within the service.", examples=["monthly"])
+    description: Text | None = Field(default=None, description="For people.")
+    dollars: Dollars = Field(description="US dollars that may be spent in a period.")
+    per: Period = Field(
+        default="month",
+        validate_default=True,
+        description="The period: a calendar hour, day, week (from Monday), month or quarter, or a rolling "
+        "one such as 24h or 30d.",
+    )
+    time_zone: TimeZone = Field(
+        default="UTC", description="IANA name of the zone whose calendar it is."
+    )
+    spans: SpanFilter | None = Field(
+        default=None,
+        description="Whose calls are paid from it. Of the spans that match, those count that stand for a "
+        "model call. Default: those of this document's service.",
+    )
+    by: list[Text] = Field(
+        default=[],
+        max_length=8,
+        description="One budget for each combination of these span. or resource. attributes.",
+        examples=[["span.tenant.id"]],
+    )
+    overrides: dict[str, Dollars] = Field(
+        default={},
+        description="Other amounts for single values of by, which then names one attribute.",
+        examples=[{"acme": 20000}],
+    )
+    warn: list[WarnLevel] = Field(
+        default=[Fraction(4, 5), Fraction(19, 20), Fraction(1)],
+        max_length=20,
+        description="Percentages of the budget at which to warn, once each a period; [] for none. From "
+        "100 % on it is a page, below a ticket.",
+        json_schema_extra={"default": [80, 95, 100]},
+    )
+    explain: list[Attribute] | None = Field(
+        default=None,
+        max_length=12,
+        description="Attributes by which an alert names the top spenders; [] for none. Default: model, "
+        "provider, operation, tenant, feature, prompt and user.",
+    )
+    alerts: AlertsForm = Field(default=AlertsForm(), description="Who is told and when.")
+    labels: Labels = Field(default={}, description="Labels of this budget's series and alerts.")
+    annotations: Annotations = Field(default={}, description="Annotations of this budget's alerts.")
+
+
+class BudgetHeadForm(Form):
+    """A document of cost budgets without these, which are checked one by one."""
+
+    api_version: Literal["burnline/v1"] = Field(alias="apiVersion", description="The format.")
+    kind: Literal["CostBudget"] = Field(description="Cost budgets.")
+    service: Name = Field(description="The service all budgets of this document are for.")
+    labels: Labels = Field(default={}, description="Labels of every budget here.")
+    annotations: Annotations = Field(default={}, description="Annotations of every budget here.")
+    budgets: list[Any] = Field(min_length=1, description="The budgets.")
+
+
+class BudgetFileForm(BudgetHeadForm):
+    """Cost budgets of one service, for Burnline."""
+
+    budgets: list[BudgetForm] = Field(min_length=1, description="The budgets.")
+
+
 class HeadForm(Form):
     """A document without its SLOs and monitors, which are checked one by one."""
 
     api_version: Literal["burnline/v1"] = Field(alias="apiVersion", description="The format.")
+    kind: Literal["SLO"] = Field(
+        default="SLO", description="SLOs and monitors; CostBudget is for budgets of money."
+    )
     service: Name = Field(description="The service all SLOs of this document are for.")
     labels: Labels = Field(default={}, description="Labels of every SLO here.")
     annotations: Annotations = Field(default={}, description="Annotations of every SLO here.")
@@ -254,12 +327,23 @@ class FileForm(HeadForm):
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a document, for editors.
 
-    >>> json_schema()["properties"]["apiVersion"]["const"]
+    >>> json_schema()["$defs"]["Budgets"]["properties"]["apiVersion"]["const"]
     'burnline/v1'
     """
-    schema = _tidy(FileForm.model_json_schema(mode="validation"))
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
-    return {**head, "title": "Burnline SLOs", **schema}
+    slos, budgets = (
+        _tidy(form.model_json_schema(mode="validation")) for form in (FileForm, BudgetFileForm)
+    )
+    definitions = {**slos.pop("$defs"), **budgets.pop("$defs"), "Slos": slos, "Budgets": budgets}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_ID,
+        "title": "Burnline SLOs and cost budgets",
+        "type": "object",
+        "if": {"properties": {"kind": {"const": "CostBudget"}}, "required": ["kind"]},
+        "then": {"$ref": "#/$defs/Budgets"},
+        "else": {"$ref": "#/$defs/Slos"},
+        "$defs": dict(sorted(definitions.items())),
+    }
 
 
 def json_schema_text() -> str:

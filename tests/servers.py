@@ -41,10 +41,15 @@ def get_json(url: str, headers: dict[str, str] | None = None, **ask: Any) -> Any
 
 @contextmanager
 def alertmanager(
-    directory: Path, port: int = 0, web: dict[str, Any] | None = None, **ask: Any
+    directory: Path,
+    port: int = 0,
+    web: dict[str, Any] | None = None,
+    webhook: str = "",
+    **ask: Any,
 ) -> Iterator[str]:
     """Run an Alertmanager; its URL.
 
+    `webhook` is told of each alert by itself.
     `web` is its web configuration (TLS, basic auth); `ask`, for urllib, gets in all the same.
     """
     address = f"127.0.0.1:{port or free_port()}"
@@ -53,6 +58,11 @@ def alertmanager(
         "route: {receiver: nobody, group_wait: 0s, group_interval: 1s, group_by: [alertname]}\n"
         "receivers: [{name: nobody}]\n"
     )
+    if webhook:
+        config.write_text(
+            "route: {receiver: told, group_wait: 0s, group_interval: 1s, group_by: ['...']}\n"
+            f"receivers: [{{name: told, webhook_configs: [{{url: '{webhook}'}}]}}]\n"
+        )
     command = [
         _program("prometheus-alertmanager"),
         f"--config.file={config}",
@@ -85,6 +95,7 @@ def prometheus(directory: Path, target: str, scrape: dict[str, Any] | None = Non
         f"--config.file={config}",
         f"--storage.tsdb.path={directory}/tsdb",
         f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
     ]
     with running(command, f"http://{address}", directory):
         yield f"http://{address}"

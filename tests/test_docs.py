@@ -12,6 +12,7 @@ from typing import NamedTuple
 import click
 import pytest
 import yaml
+from burnline_llm import _setup
 
 from dataflows.cli import main
 from dataflows.options import SECRETS
@@ -147,7 +148,7 @@ def _context() -> click.Context:
 
 
 def test_mentioned_options_and_variables_exist() -> None:
-    options, variables = {"--help", "--version"}, set(SECRETS.values())
+    options, variables = {"--help", "--version"}, {*SECRETS.values(), _setup._PROFILE}
     for command in main.commands.values():
         for parameter in command.params:
             options |= {*parameter.opts, *parameter.secondary_opts}

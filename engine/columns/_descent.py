@@ -148,7 +148,7 @@ def decide(
             lies_in = inside if counted or of_above & inside else 0
             added += _note(keys, flags, me, of_me | SEEN | lies_in)
         if has_parent:
-            added += _note(keys, flags, above, of_above | below)
+            added += _note(keys, flags, above, of_above | below | (of_me & _COVERS))
         counts[row] = counted
     return order.size, added
 

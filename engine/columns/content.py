@@ -32,8 +32,9 @@ from slo.aliases import accepted
 from slo.anomalies.model import Monitor
 from slo.columns import Field
 from slo.masks import fields
-from slo.model import Objective, SpanSli, label_name
+from slo.model import Objective, SpanSli, SpendSli, label_name
 from slo.promql import MetricSelector
+from slo.traceql import Filter
 
 BLANK = "redacted"
 _FILLER = ord("*")
@@ -169,7 +170,11 @@ def _span_fields(objective: Objective | Monitor) -> frozenset[Field]:
     if isinstance(objective, Monitor):
         return objective.fields
     sli = objective.sli
-    filters = (sli.total, sli.bad, sli.good) if isinstance(sli, SpanSli) else ()
+    filters: tuple[Filter | None, ...] = ()
+    if isinstance(sli, SpanSli):
+        filters = (sli.total, sli.bad, sli.good)
+    elif isinstance(sli, SpendSli):
+        filters = (sli.total,)
     named = (fields(one) for one in filters if one is not None)
     return frozenset({*objective.by, *objective.explain}).union(*named)
 

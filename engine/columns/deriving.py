@@ -65,6 +65,7 @@ class Deriver:
         digests: those of `raw` that are a digest of a text.
         events: those of `raw` that are the time of a span's first event of a name.
         exceptions: those of `raw` that are an attribute of a span's last exception.
+        steps: what is worked out, in order, and how.
         rejected: field name -> values so far that were there and could not be used.
     """
 
@@ -77,10 +78,10 @@ class Deriver:
         self.exceptions: dict[Field, str] = {}
         self.rejected: Counter[str] = Counter()
         self._costs = Costs()
-        self._steps: dict[Field, Callable[[Rows], Column]] = {}
+        self.steps: dict[Field, Callable[[Rows], Column]] = {}
         for each in self.wanted:
             self._need(each)
-        self.works = bool(self._steps) or list(self.raw) != list(self.wanted)
+        self.works = bool(self.steps) or list(self.raw) != list(self.wanted)
 
     def derive(self, batch: SpanBatch, memory: CallMemory | None = None) -> SpanBatch:
         """The wanted fields of a batch of the raw ones.
@@ -93,7 +94,7 @@ class Deriver:
             return batch
         memory = CallMemory() if memory is None else memory
         rows = Rows(batch, dict(batch.columns), Texts(batch.strings), memory, self._costs)
-        for each, step in self._steps.items():
+        for each, step in self.steps.items():
             rows.columns[each] = step(rows)
         self.rejected += rows.rejected
         return SpanBatch(
@@ -105,7 +106,7 @@ class Deriver:
         )
 
     def _need(self, wanted: Field) -> None:
-        if wanted in self._steps:
+        if wanted in self.steps:
             return
         alias = table().get(wanted.name) if wanted.scope == "span" else None
         for needed in DERIVED_FROM.get(wanted, ()):
@@ -117,7 +118,7 @@ class Deriver:
         if wanted in DERIVED:
             if wanted in SENT_TOO:
                 self._read(wanted, accepted(wanted.name))
-            self._steps[wanted] = lambda rows: derive(wanted, rows)
+            self.steps[wanted] = lambda rows: derive(wanted, rows)
         elif alias is None or alias.plain:
             self._read(wanted, accepted(wanted.name) if wanted.scope == "span" else (wanted.name,))
         else:
@@ -147,7 +148,7 @@ class Deriver:
             self.exceptions[_exception(alias.exception)] = alias.exception
         if alias.when_streamed:
             self._need(Field("span", _STREAM))
-        self._steps[wanted] = lambda rows: _normalise(wanted, alias, rows)
+        self.steps[wanted] = lambda rows: _normalise(wanted, alias, rows)
 
     def _read(self, wanted: Field, keys: tuple[str, ...]) -> None:
         self.raw.setdefault(wanted, keys)

@@ -2,7 +2,7 @@
 
 OpenTelemetry writes the verdict on an answer as a log record with an event's name. As a span of that
 name, without duration, it goes the way of every other span; its body is left behind. All other
-records are of no use here.
+records are of no use here. Older SDKs write the same event into the span that it is about.
 """
 
 import hashlib
@@ -16,12 +16,29 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from engine.columns.spans import Refused
+from slo import llm
+from slo.aliases import accepted
+from slo.columns import Field
 
 WANTED = frozenset({"gen_ai.evaluation.result"})
 # The event's name, as senders wrote it before records had a field for it.
 _NAME = "event.name"
 _OPERATION = "gen_ai.operation.name"
 _SCORE = "gen_ai.evaluation.score.value"
+# Of a call's span, under every name that it goes by.
+_INHERITED = frozenset(
+    name
+    for field in (
+        *(llm.PROVIDER, llm.REQUEST_MODEL, llm.RESPONSE_MODEL, llm.TENANT),
+        *(Field("span", name) for name in ("user.id", "feature.name", "gen_ai.conversation.id")),
+        *(Field("span", f"gen_ai.{name}") for name in ("prompt.name", "prompt.version")),
+        *(Field("span", f"gen_ai.{name}.name") for name in ("agent", "workflow")),
+    )
+    for name in accepted(field.name)
+)
+# Each event of a span has them again.
+_LONGEST_INHERITED = 512
+_MOST_PARSED = 16 << 20
 _NEEDLES = tuple(name.encode() for name in WANTED)
 
 
@@ -62,6 +79,58 @@ def events(payload: bytes) -> Events:
     found = sum(len(s.spans) for r in traces.resource_spans for s in r.scope_spans)
     body = traces.SerializeToString() if found else b""
     return Events(body, found, records - found - rejected, rejected)
+
+
+def with_span_events(payload: bytes) -> bytes:
+    """A trace request in which events of spans are spans beside them, too, as those of logs are.
+
+    Older SDKs write an evaluation as an event of the call's span. It keeps what the span says of model,
+    tenant and the like, so that it can be grouped by that.
+
+    Raises:
+        Refused: the payload is no ExportTraceServiceRequest, or too large to be parsed; its index is 0.
+    """
+    if not any(needle in payload for needle in _NEEDLES):
+        return payload
+    if len(payload) > _MOST_PARSED:
+        raise Refused(0, f"evaluations on spans in over {_MOST_PARSED} bytes; send smaller batches")
+    try:
+        request = ExportTraceServiceRequest.FromString(payload)
+    except DecodeError as error:
+        raise Refused(0, str(error)) from error
+    found = ExportTraceServiceRequest()
+    for resource_spans in request.resource_spans:
+        resource = resource_spans.resource.SerializeToString()
+        spans = [
+            _span(_record(span, event), resource)
+            for scope in resource_spans.scope_spans
+            for span in scope.spans
+            for event in span.events
+            if event.name in WANTED
+        ]
+        if spans:
+            found.resource_spans.add(
+                resource=resource_spans.resource, scope_spans=[ScopeSpans(spans=spans)]
+            )
+    # Requests one behind the other are one request.
+    return payload + found.SerializeToString()
+
+
+def _record(span: Span, event: Span.Event) -> LogRecord:
+    """A span's event as the log record that newer SDKs would write."""
+    own = {pair.key for pair in event.attributes}
+    inherited = [
+        pair
+        for pair in span.attributes
+        if pair.key in _INHERITED and pair.key not in own and pair.ByteSize() <= _LONGEST_INHERITED
+    ]
+    return LogRecord(
+        time_unix_nano=event.time_unix_nano or span.end_time_unix_nano,
+        event_name=event.name,
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        attributes=[*event.attributes, *inherited],
+    )
 
 
 def _add(resource_logs: ResourceLogs, traces: ExportTraceServiceRequest) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.columns import _grouping, _usage_kernel, content, memory, spans
 from engine.columns._grouping import count
+from engine.columns._money import count_money, price
 from engine.columns._otlp_metrics import parse
 from engine.columns._places import Places
 from engine.columns._shared import Classes, Shared
@@ -25,6 +26,7 @@ from engine.columns.spans import Reader, Refused
 from engine.columns.usage import CallCounter, Gathered, used
 from engine.columns.watching import PointWatcher
 from engine.spool.arrivals import Arrivals
+from slo import llm
 from slo.admitted import Admitted
 from slo.anomalies.messages import Sample, Sampled, WatchedPoint
 from slo.anomalies.model import Monitor
@@ -34,7 +36,8 @@ from slo.explain import merged_values, named_dimensions
 from slo.increments import Point
 from slo.masks import fields
 from slo.messages import Deposit, Tally
-from slo.model import HistogramSli, Objective, SpanSli
+from slo.model import HistogramSli, Objective, SpanSli, SpendSli
+from slo.plan import beside
 from slo.traceql import Filter
 from slo.usage.messages import Mode, Used
 from slo.windows import GRANULARITIES, Entries
@@ -134,6 +137,7 @@ class Measurer:
         unjudged: told (reason, count) of events that monitors mean and that are not judged.
         usage: by which labels to count what model calls used; if not at all no deposit is a `Used`.
         unusable: see `engine.columns.usage.CallCounter`.
+        memory: of spans, shared with other measurers; without it this one has its own.
     """
 
     def __init__(
@@ -151,6 +155,7 @@ class Measurer:
         unjudged: Apart = lambda _reason, _count: None,
         usage: Mode = "off",
         unusable: Apart = lambda _field, _count: None,
+        memory: CallMemory | None = None,
     ) -> None:
         self.shards = [str(n) for n in range(shards)]
         self.skew_ns = int(skew * 1e9)
@@ -159,7 +164,7 @@ class Measurer:
         self.edge = edge
         self.measured = measured
         self._found = Measured(0)
-        self._spans = [_SpanObjective(o) for o in objectives if isinstance(o.sli, SpanSli)]
+        self._spans = [_SpanObjective(o) for o in objectives if o.signal == "traces"]
         self._generations = {o.id: o.generation for o in objectives}
         self._monitors = bool(monitors)
         self._sampler = SpanSampler(monitors, shards, unjudged)
@@ -167,7 +172,7 @@ class Measurer:
         wanted = {f for o in self._spans for f in o.fields}
         wanted |= self._sampler.fields | self._calls.fields
         self._reader = Reader(wanted) if wanted or self._spans else None
-        self._memory = CallMemory()
+        self._calls_before = CallMemory() if memory is None else memory
         metric_objectives = [o for o in objectives if o.signal == "metrics"]
         self._ignored: Counter[str] = Counter()
         self._bounds = {o.id: o.sli.above for o in objectives if isinstance(o.sli, HistogramSli)}
@@ -182,13 +187,27 @@ class Measurer:
 
     def measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
         """One deposit for each shard that something arrived for, of each kind; for all on a tick."""
+        self._calls_before.move_to(arrivals.clock)
+        try:
+            return self._recall(arrivals) if arrivals.recalled else self._measure(arrivals)
+        except Exception:
+            # Whoever goes on after this gives the same spans again.
+            self._calls_before.clear()
+            raise
+
+    def _recall(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
+        """Remember what was counted before a restart."""
+        if self._reader and llm.CALL in self._reader.deriver.steps:
+            self._read(self._reader, arrivals.traces)
+        return []
+
+    def _measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
         gathered: dict[str, _Shard] = {}
         watched: dict[str, _Watched] = {}
         called: dict[str, Gathered] = {}
         clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
         self._found = Measured(clock_ns, arrivals.ahead_ns)
         limit_ns = min(clock_ns + self.skew_ns + arrivals.doubt_ns, LATEST_NS)
-        self._memory.move_to(arrivals.clock)
         if arrivals.traces and self._reader:
             batch = self._read(self._reader, arrivals.traces)
             if len(batch):
@@ -213,7 +232,7 @@ class Measurer:
     def _read(self, reader: Reader, payloads: Sequence[bytes]) -> SpanBatch:
         while True:
             try:
-                return reader.read(payloads, self._memory)
+                return reader.read(payloads, self._calls_before)
             except Refused as refusal:
                 self.refused("traces", str(refusal))
                 payloads = [p for i, p in enumerate(payloads) if i != refusal.index]
@@ -243,9 +262,19 @@ class Measurer:
         gathered: dict[str, _Shard],
     ) -> None:
         buckets, ids = _number_buckets(numbers)
+        refused: NDArray[np.bool_] | None = None
         for objective in self._spans:
             total = shared.mask(objective.sli.total) & placeable
             if not total.any():
+                continue
+            if isinstance(objective.sli, SpendSli):
+                cost = price(shared, objective.sli.cost, total)
+                refused = cost.refused if refused is None else refused | cost.refused
+                grouped = shared.classes(objective.columns)
+                spent, apart = count_money(grouped, ids, len(buckets), total, cost)
+                dearest = _examples(shared.batch, grouped.ids, cost.priced, cost.nanodollars)
+                self._gather(objective, grouped, _Cells(*spent), buckets, dearest, gathered)
+                self._gather_apart(objective, grouped, _Cells(*apart), buckets, gathered)
                 continue
             bad = (
                 shared.mask(objective.sli.bad)
@@ -257,6 +286,8 @@ class Measurer:
             found = _count(grouped, ids, len(buckets), total, bad)
             examples = _examples(shared.batch, grouped.ids, bad)
             self._gather(objective, grouped, found, buckets, examples, gathered)
+        if refused is not None and refused.any():
+            self.apart("cost", int(refused.sum()))
 
     def _placeable(self, ends: NDArray[np.uint64], limit_ns: int) -> NDArray[np.bool_]:
         """Rows with an end time that is not too far ahead; the others are counted apart."""
@@ -321,6 +352,26 @@ class Measurer:
                 ids = tuple(traces.get(number, ()))
                 tally = Tally(place.key, explained, bad, total, ids)
                 _of(place.shard, gathered, _Shard).tallies.append(tally)
+
+    def _gather_apart(
+        self,
+        objective: "_SpanObjective",
+        grouped: Classes,
+        found: "_Cells",
+        buckets: NDArray[np.int64],
+        gathered: dict[str, _Shard],
+    ) -> None:
+        """Calls without a price that can be used, in the shard of the budget's series."""
+        width, generation = len(objective.by), self._generations[objective.id]
+        for class_, bucket, (refused, unpriced) in zip(
+            found.classes.tolist(), found.buckets.tolist(), found.counts.tolist(), strict=True
+        ):
+            groups = {grouped.values[class_][:width], *((None,) if width else ())}
+            for group in groups:
+                place = self._places.of(SeriesKey(objective.id, group, generation))
+                shard = _of(place.shard, gathered, _Shard)
+                second = int(buckets[bucket]) * BUCKET
+                shard.add(beside(place.key), second, refused, unpriced)
 
     def _read_points(
         self,
@@ -387,7 +438,7 @@ class _SpanObjective:
     """An objective over spans with the fields that it needs worked out."""
 
     def __init__(self, objective: Objective) -> None:
-        if not isinstance(objective.sli, SpanSli):
+        if not isinstance(objective.sli, SpanSli | SpendSli):
             raise TypeError(f"{objective.id} does not count spans")
         self.id = objective.id
         self.sli = objective.sli
@@ -395,6 +446,9 @@ class _SpanObjective:
         self.explain = objective.explain
         self.named = named_dimensions(objective)
         self.columns = objective.by + objective.explain
+        if isinstance(self.sli, SpendSli):
+            self.fields = {*self.columns, self.sli.cost, *fields(self.sli.total)}
+            return
         filters = (self.sli.total, self.sli.bad, self.sli.good)
         self.fields = set(self.columns).union(*(fields(f) for f in filters if f is not None))
 
@@ -482,10 +536,15 @@ def _of(name: str, gathered: dict[str, S], make: Callable[[], S]) -> S:
 
 
 def _examples(
-    batch: SpanBatch, classes: NDArray[np.int64], bad: NDArray[np.bool_]
+    batch: SpanBatch,
+    classes: NDArray[np.int64],
+    bad: NDArray[np.bool_],
+    weights: NDArray[np.int64] | None = None,
 ) -> dict[int, list[str]]:
-    """Trace ids of the last few bad rows of each class that has one."""
+    """The trace id of the last bad row of each class that has one; with weights of the heaviest."""
     rows = np.flatnonzero(bad)
+    if weights is not None:
+        rows = rows[np.argsort(weights[rows], kind="stable")]
     if not len(rows):
         return {}
     examples: dict[int, list[str]] = {}

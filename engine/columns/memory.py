@@ -3,6 +3,7 @@
 docs/decisions/0015-one-call-once.md has the rule and its reasons.
 """
 
+import threading
 from hashlib import blake2b
 
 import numpy as np
@@ -10,10 +11,9 @@ from numpy.typing import NDArray
 
 from engine.columns import _descent
 from engine.columns._texts import Texts
+from engine.spool.arrivals import GENERATION
 from slo.columns import Column, Kind, SpanBatch
 
-# Two generations: what came in these seconds of the clock, and what came in those before.
-GENERATION = 15
 # Keys of a generation; a call takes up to five. Beyond it a generation ends early.
 MOST_KEYS = 1 << 20
 _LEAST_SLOTS = 1 << 10
@@ -21,6 +21,8 @@ _LEAST_SLOTS = 1 << 10
 
 class CallMemory:
     """Tells the span that stands for a call from the others that libraries make of it.
+
+    One is shared by all threads that read spans.
 
     Args:
         most_keys: of a generation.
@@ -34,6 +36,7 @@ class CallMemory:
         self._epoch = 0
         self._new, self._old = _Table(), _Table()
         self.shortened = 0
+        self._lock = threading.Lock()
 
     @property
     def empty(self) -> bool:
@@ -43,11 +46,17 @@ class CallMemory:
     def move_to(self, clock: float) -> None:
         """Forget what is too old at a time, in Unix seconds of receipt; time never goes back."""
         epoch = int(clock // GENERATION)
-        if epoch <= self._epoch:
-            return
-        self._old = self._new if epoch == self._epoch + 1 else _Table()
-        self._new = _Table()
-        self._epoch = epoch
+        with self._lock:
+            if epoch <= self._epoch:
+                return
+            self._old = self._new if epoch == self._epoch + 1 else _Table()
+            self._new = _Table()
+            self._epoch = epoch
+
+    def clear(self) -> None:
+        """Forget all: what was read was not counted after all."""
+        with self._lock:
+            self._new, self._old = _Table(), _Table()
 
     def decide(
         self,
@@ -73,13 +82,14 @@ class CallMemory:
         order = np.lexsort((~batch.start_ns, batch.end_ns))
         traces = np.ascontiguousarray(batch.trace_ids).view(np.uint64).reshape(len(batch), 2)
         at = 0
-        while at < len(order):
-            room = self._make_room()
-            at, added = _descent.decide(
-                order, at, room, kinds, services, traces, *ids, responses, names,
-                self._new.keys, self._new.flags, self._old.keys, self._old.flags, counts,
-            )  # fmt: skip
-            self._new.used += added
+        with self._lock:
+            while at < len(order):
+                room = self._make_room()
+                at, added = _descent.decide(
+                    order, at, room, kinds, services, traces, *ids, responses, names,
+                    self._new.keys, self._new.flags, self._old.keys, self._old.flags, counts,
+                )  # fmt: skip
+                self._new.used += added
         return counts
 
     def _make_room(self) -> int:

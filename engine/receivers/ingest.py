@@ -216,14 +216,14 @@ def _checked(
             body = _TO_PROTOBUF[signal](body)
         if signal == "metrics":
             return body, Accepted(_few(points.check(body), most))
-        _few(
-            count(body), most
-        )  # before there is room made for them; logs have the same outer fields
+        # Before there is room made for them; logs have the same outer fields.
+        _few(count(body), most)
         if signal == "logs":
             found = log_events.events(body)
             _SPANS.read([found.body])  # the flow must be able to read what is stored
             message = f"{found.rejected} {NO_TIME}" if found.rejected else ""
             return found.body, Accepted(found.events, found.rejected, message, found.ignored)
+        body = log_events.with_span_events(body)
         ends = _SPANS.read([body]).end_ns
     except Refused as error:
         raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error

@@ -108,11 +108,13 @@ def _requests(
 def _readable(
     signal: Signal | Literal["logs"] | None, body: bytes
 ) -> Iterator[tuple[Signal, bytes]]:
-    if signal == "logs":
-        try:
+    try:
+        if signal == "logs":
             body = log_events.events(body).body
-        except Refused as error:
-            raise ValueError(f"no logs request ({error.reason})") from error
-        signal = "traces" if body else None
+            signal = "traces" if body else None
+        elif signal == "traces":
+            body = log_events.with_span_events(body)
+    except Refused as error:
+        raise ValueError(f"no {signal} request ({error.reason})") from error
     if signal is not None:
         yield signal, body

@@ -128,7 +128,9 @@ class FiringAlerts:
         for key, alert in now.items():
             objective = None if isinstance(alert, Incident) else objectives[alert.series.objective]
             known = self._all.get(key)
-            if known is not None and known.objective is not objective:
+            if known is not None and (
+                known.objective is not objective or _is_renewed(known, alert)
+            ):
                 over += self._renew(key, known, alert, objective, clock)
                 known = self._all.get(key)
             if known is None:
@@ -218,6 +220,15 @@ class FiringAlerts:
         last = known.shown().alert
         del self._all[key]
         return [known.ended(last, clock, self._wall())]
+
+
+def _is_renewed(known: _Firing, alert: AnyAlert) -> bool:
+    """Whether it is an alert of a cost budget of another period, which is another alert outside."""
+    since = None if isinstance(alert, Incident) or alert.spent is None else alert.spent.since
+    return since is not None and any(
+        isinstance(a, Incident) or a.spent is None or a.spent.since != since
+        for a in known.alerts.values()
+    )
 
 
 def _is_known(alert: AnyAlert, objectives: Mapping[str, Objective]) -> bool:

@@ -14,7 +14,7 @@ import orjson
 from engine.telemetry.log import log
 from slo.anomalies.decision import Incident, Member, Pairs, Reading
 from slo.anomalies.messages import EntityKey, ReadingKey
-from slo.decision import Alert, SeriesKey, Silence, SliceCount
+from slo.decision import Alert, SeriesKey, Silence, SliceCount, Spent
 
 _VERSION = 1
 
@@ -97,14 +97,15 @@ def _alert(data: dict[str, Any]) -> Alert:
         SliceCount(tuple((name, value) for name, value in values), bad, total, lift)
         for values, bad, total, lift in data["slices"]
     )
-    # Books of before there was `absent` have none.
-    silence = data.get("silence")
+    # Books of before there was `absent`, or cost budgets, have none.
+    silence, spent = data.get("silence"), data.get("spent")
     fields = data | {
         "series": SeriesKey(objective, None if group is None else tuple(group), generation),
         "slices": slices,
         "errors": tuple((kind, count) for kind, count in data["errors"]),
         "trace_ids": tuple(data["trace_ids"]),
         "silence": None if silence is None else Silence(*silence),
+        "spent": None if spent is None else Spent(*spent),
     }
     return Alert(**fields)
 

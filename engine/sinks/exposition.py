@@ -15,6 +15,7 @@ from prometheus_client import exposition as plain
 from prometheus_client.openmetrics import exposition as openmetrics_format
 
 from engine.sinks._anomaly_layout import AnomalyLayout, anomaly_matrix, lay_out_anomalies
+from engine.sinks._cost_layout import CostLayout, cost_matrix, lay_out_costs
 from engine.sinks._families import Family, Floats, present, render, render_fixed, samples_of
 from engine.sinks._layout import Layout, lay_out, sums
 from engine.sinks._usage_layout import UsageLayout, lay_out_usage, usage_matrices
@@ -39,6 +40,7 @@ class Exposition:
         self._layout: Layout | None = None
         self._fixed: dict[bool, str] = {}
         self._anomalies: AnomalyLayout | None = None
+        self._costs: CostLayout | None = None
         self._usage: UsageLayout | None = None
 
     def render(
@@ -89,23 +91,31 @@ class Exposition:
         with self._lock:
             if self._objectives is not objectives:
                 self._objectives, self._layout, self._fixed = objectives, None, {}
+                self._costs = None
+            slos = {id_: o for id_, o in objectives.items() if not o.spend}
             if openmetrics not in self._fixed:
-                self._fixed[openmetrics] = _fixed(objectives.values(), openmetrics=openmetrics)
+                self._fixed[openmetrics] = _fixed(slos.values(), openmetrics=openmetrics)
             if decisions and not (
                 self._layout is not None and self._layout.fits(decisions, settled=settled)
             ):
-                self._layout = lay_out(objectives, decisions, settled=settled)
+                self._layout = lay_out(slos, decisions, settled=settled)
+            if len(slos) == len(objectives):
+                self._costs = None
+            elif self._costs is None or not self._costs.fits(decisions):
+                self._costs = lay_out_costs(objectives, decisions)
             anomalies, monitors = snapshot.anomalies, snapshot.monitors
             if self._anomalies is None or not self._anomalies.fits(monitors, anomalies):
                 self._anomalies = lay_out_anomalies(monitors, anomalies)
             if self._usage is None or not self._usage.fits(snapshot.usage):
                 self._usage = lay_out_usage(snapshot.usage)
             fixed, layout, watched = self._fixed[openmetrics], self._layout, self._anomalies
-            calls = self._usage
+            costs, calls = self._costs, self._usage
         tables: list[tuple[Sequence[Family], Floats]] = []
         if decisions and layout is not None:
             ratios, others = matrices(layout, decisions)
             tables += [(layout.ratios, ratios), (layout.others, others)]
+        if decisions and costs is not None:
+            tables.append((costs.families, cost_matrix(costs, decisions)))
         tables.append((watched.families, anomaly_matrix(watched, anomalies)))
         used, noted = usage_matrices(calls, snapshot.usage)
         return fixed, [*tables, (calls.of_calls, used), (calls.of_notes, noted)]

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+# Of one model call several spans may come, one after the other. They are remembered by generations: those
+# of so many seconds of the clock, and those of the seconds before.
+GENERATION = 15
+
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
@@ -17,6 +21,7 @@ class Arrivals:
         watermarks: newest arrival of (traces, metrics), 0 for none yet.
         ahead_ns: how far the clock is ahead of the senders' (see `engine.spool.clock`): events are placed by
             as much later.
+        recalled: they were counted before a restart, and come again only to be remembered.
         doubt_ns: events may be ahead by so much more than usual: the wall clock is doubted.
     """
 
@@ -29,3 +34,4 @@ class Arrivals:
     watermarks: tuple[float, float] = (0.0, 0.0)
     ahead_ns: int = 0
     doubt_ns: int = 0
+    recalled: bool = False

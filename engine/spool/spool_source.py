@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from engine.spool.arrivals import Arrivals
+from engine.spool.arrivals import GENERATION, Arrivals
 from engine.spool.clock import SECOND_NS
 from engine.spool.spool import Spool, Stored
 from engine.telemetry.log import log
@@ -28,6 +28,11 @@ LONGEST_PAUSE = 60.0
 # Bytewax reads at most one epoch ahead of what is processed, and resumes from the last whole snapshot:
 # payloads before the one but two are never asked for again.
 SNAPSHOTS_KEPT = 3
+
+
+# What is remembered of spans is read again at a start (`Arrivals.recalled`), and kept in the spool for
+# that; but where it is fuller than by this share of its limit, room is worth more.
+FULLEST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,8 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         self._report_missing(lost)
         self.resumed_after = self.position.after
         self.ticked = self.position.clock
-        self.snapshots: deque[int] = deque()
+        self.snapshots: deque[Position] = deque()
+        self._recalling = self._recall()
         self.backlog = False
         self.idle_since = time.monotonic()
 
@@ -160,6 +166,10 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         """What has been acknowledged since, or a tick when one is due."""
         if self.stopping():
             raise StopIteration
+        recalled = next(self._recalling, None)
+        if recalled is not None:
+            self.backlog = True
+            return [recalled]
         stored = self.spool.read(self.position.after, PAYLOADS_PER_READ, BYTES_PER_READ)
         read = sum(len(item.body) for item in stored)
         self.backlog = len(stored) == PAYLOADS_PER_READ or read > BYTES_PER_READ // 2
@@ -183,13 +193,32 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
 
     def snapshot(self) -> Position:
         """The position after what was last read; frees what no recovery will ask for again."""
-        self.snapshots.append(self.position.after)
-        if len(self.snapshots) > SNAPSHOTS_KEPT:
-            self.spool.delete_through(self.snapshots.popleft())
+        self.snapshots.append(self.position)
+        while len(self.snapshots) > SNAPSHOTS_KEPT:
+            # The oldest from which a recovery may go on, and what it recalls.
+            since = _recalled_since(self.snapshots[-SNAPSHOTS_KEPT])
+            full = self.spool.depth().bytes > FULLEST * self.spool.max_bytes
+            if self.snapshots[0].clock >= since and not full:
+                break
+            self.spool.delete_through(self.snapshots.popleft().after)
         return self.position
 
     def close(self) -> None:
         """Nothing of its own to close: the spool is the process's."""
+
+    def _recall(self) -> Iterator[Arrivals]:
+        """What was read before the position and is still to be remembered."""
+        since, until, after = _recalled_since(self.position), self.position.after, 0
+        while after < until:
+            stored = self.spool.read(after, PAYLOADS_PER_READ, BYTES_PER_READ)
+            if not stored:
+                return
+            after = stored[-1].id
+            again = [s for s in stored if s.id <= until and s.received_ns / 1e9 >= since]
+            for group in _same_second(again):
+                clock = group[-1].received_ns / 1e9
+                traces = tuple(s.body for s in group if s.signal == "traces")
+                yield Arrivals(clock=clock, traces=traces, live=False, recalled=True)
 
     def _missed_ticks(self, stored: list[Stored]) -> Iterator[Arrivals]:
         """In a replay, the ticks that came while nothing did: what ended then has to end again."""
@@ -222,6 +251,11 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
             ahead_ns=stored[-1].ahead_ns,
             doubt_ns=stored[-1].doubt_ns,
         )
+
+
+def _recalled_since(position: Position) -> float:
+    """Whole generations: that of the position, the one before, and one that those build on."""
+    return (position.clock // GENERATION - 2) * GENERATION
 
 
 def _same_second(stored: list[Stored]) -> Iterator[list[Stored]]:

@@ -81,6 +81,43 @@ DECIDED = Series(
     "When the oldest shard last decided, Unix time.",
     unit="seconds",
 )
+COST_BUDGET = Series(
+    "burnline_cost_budget_dollars", "US dollars that may be spent in a period.", unit="dollars"
+)
+COST_SPENT = Series(
+    "burnline_cost_spent_dollars", "US dollars spent in the period so far.", unit="dollars"
+)
+COST_REMAINING = Series(
+    "burnline_cost_budget_remaining_ratio",
+    "Share of a cost budget that is left; negative when overdrawn.",
+    unit="ratio",
+)
+COST_FORECAST = Series(
+    "burnline_cost_forecast_dollars",
+    "US dollars that will be spent at the period's end at the newest rate.",
+    unit="dollars",
+)
+COST_CALLS = Series("burnline_cost_calls", "Calls of the period.")
+COST_UNPRICED = Series(
+    "burnline_cost_unpriced_calls", "Calls of the period whose price nobody knows; in no sum."
+)
+COST_REFUSED = Series(
+    "burnline_cost_refused_calls", "Calls of the period whose cost cannot be true; in no sum."
+)
+COST_BURN = Series(
+    "burnline_cost_burn_rate",
+    "How many times too fast a window spends; 1 uses the budget up exactly at the period's end.",
+)
+COST_SERIES = (
+    COST_BUDGET,
+    COST_SPENT,
+    COST_REMAINING,
+    COST_FORECAST,
+    COST_CALLS,
+    COST_UNPRICED,
+    COST_REFUSED,
+    COST_BURN,
+)
 SLO_SERIES = (
     OBJECTIVE,
     ERROR_BUDGET,
@@ -531,7 +568,7 @@ class EngineMetrics:
         for signal_ in ("traces", "metrics"):
             self.undecodable.labels(signal_)
             self.measured_items.labels(signal_)
-        for reason in ("future", "no_end_time"):
+        for reason in ("future", "no_end_time", "cost"):
             self.apart.labels(reason)
         for cause in ("reload", "disk"):
             self.flow_restarts.labels(cause)

@@ -99,7 +99,7 @@ def of_context(of: Context | None = None) -> dict[str, str]:
 def inject(headers: MutableMapping[str, str]) -> MutableMapping[str, str]:
     """Add trace context and attribution to a request's headers, as W3C has them, and return the headers.
 
-    Only the keys of attribution are handed on: other baggage is the application's own to send.
+    Baggage that the application has put there itself goes along.
     """
     _inject(headers)
     return headers

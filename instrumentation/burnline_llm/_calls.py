@@ -14,7 +14,17 @@ from burnline_llm._runtime import ready, runtime
 from burnline_llm._spans import Timed
 
 T = TypeVar("T")
-_MOST_GAPS = 10_000  # gaps between chunks that are kept for the histogram
+# Gaps between a stream's chunks that are kept for the histogram. Recording one takes some 10 us, and all are
+# recorded at the stream's end: of a long stream every second one is kept, every fourth, and so on.
+_MOST_GAPS = 128
+_TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+)
 _current: ContextVar["Call | None"] = ContextVar("burnline_llm_call", default=None)
 
 
@@ -28,6 +38,7 @@ class Call(Timed):
         "_chunk_reader",
         "_outer",
         "_streaming",
+        "_stride",
         "_summed",
         "attempts",
         "cache_read_tokens",
@@ -98,6 +109,7 @@ class Call(Timed):
         self.first_seen = self.last_chunk = 0
         self.is_closing = False
         self._streaming = False
+        self._stride = 1
         self._summed = summed
         self._outer: Call | None = None
         self._chunk_reader: _responses.ChunkReader | None = None
@@ -134,18 +146,11 @@ class Call(Timed):
 
         Cached ones are among the input, those of reasoning among the output.
         """
-        self._count("input_tokens", input_tokens)
-        self._count("output_tokens", output_tokens)
-        self._count("cache_read_tokens", cache_read)
-        self._count("cache_write_tokens", cache_write)
-        self._count("cache_write_1h_tokens", cache_write_1h)
-        self._count("reasoning_tokens", reasoning)
-
-    def _count(self, field: str, tokens: int | None) -> None:
-        if tokens is None:
-            return
-        before = getattr(self, field) if self._summed else None
-        setattr(self, field, tokens if before is None else before + tokens)
+        told = (input_tokens, output_tokens, cache_read, cache_write, cache_write_1h, reasoning)
+        for field, tokens in zip(_TOKENS, told, strict=True):
+            if tokens is not None:
+                before = getattr(self, field) if self._summed else None
+                setattr(self, field, tokens if before is None else before + tokens)
 
     def first_chunk(self) -> None:
         """The first piece of the answer is here."""
@@ -157,7 +162,10 @@ class Call(Timed):
         now = perf_counter_ns()
         if not self.first_seen:
             self.first_seen = now
-        elif self.last_chunk and len(self.gaps) < _MOST_GAPS:
+        elif self.last_chunk and self.chunks % self._stride == 0:
+            if len(self.gaps) == _MOST_GAPS:
+                del self.gaps[::2]
+                self._stride *= 2
             self.gaps.append((now - self.last_chunk) / 1e9)
         self.last_chunk = now
         self.chunks += 1

@@ -17,7 +17,7 @@ def get(thing: Any, name: str) -> Any:  # noqa: ANN401 - any client's objects
     if thing.__class__ is dict:
         return thing.get(name)
     value = getattr(thing, name, None)
-    if value is None and hasattr(thing, "keys") and isinstance(thing, Mapping):
+    if value is None and hasattr(type(thing), "keys") and isinstance(thing, Mapping):
         return thing.get(name)
     return value
 
@@ -112,13 +112,15 @@ def _chat(call: "Call", usage: Any) -> None:  # noqa: ANN401
     details = get(usage, "prompt_tokens_details")
     cached = _whole(details, "cached_tokens")
     written = _whole(details, "cache_write_tokens")
+    # OpenAI's own have no such fields, and asking for what is not there takes time.
+    if not type(usage).__module__.startswith("openai."):
+        cached = cached if cached is not None else _whole(usage, "cache_read_input_tokens")
+        written = written if written is not None else _whole(usage, "cache_creation_input_tokens")
     call.usage(
         input_tokens=_whole(usage, "prompt_tokens"),
         output_tokens=_whole(usage, "completion_tokens"),
-        cache_read=cached if cached is not None else _whole(usage, "cache_read_input_tokens"),
-        cache_write=written
-        if written is not None
-        else _whole(usage, "cache_creation_input_tokens"),
+        cache_read=cached,
+        cache_write=written,
         reasoning=_whole(get(usage, "completion_tokens_details"), "reasoning_tokens"),
     )
 

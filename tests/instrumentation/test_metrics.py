@@ -54,6 +54,18 @@ def test_models_are_bounded(told: Seen) -> None:
     assert told.value("llm_requests_total", model="other", status="ok") == 7
 
 
+@pytest.mark.parametrize("chunks", [1, 2, 129, 130, 5_000])
+def test_gaps_of_a_stream_are_bounded(told: Seen, chunks: int) -> None:
+    with llm.call(model="m") as call:
+        for _ in range(chunks):
+            call.chunk()
+    counts = [p.count for p in told.points("gen_ai.client.operation.time_per_output_chunk")]
+    if chunks <= 129:
+        assert sum(counts) == chunks - 1
+    else:
+        assert 64 <= counts[0] <= 128
+
+
 def test_tokens_in_opentelemetry(told: Seen) -> None:
     one(input_tokens=10, output_tokens=5)
     points = {

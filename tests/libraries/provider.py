@@ -8,7 +8,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle, islice
 from typing import Any
 
 from tests.libraries.truth import BY_NAME, Call
@@ -18,8 +20,13 @@ TOOL_CALL = {
     "type": "function",
     "function": {"name": "weather", "arguments": '{"city": "Bern"}'},
 }
-WORDS = ("Grey ", "geese ", "glide.")
+WORDS = ("Grey ", "geese ", "glide. ")
 STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
+
+
+def words(call: Call) -> Iterator[str]:
+    """The answer."""
+    return islice(cycle(WORDS), call.words)
 
 
 def openai_usage(call: Call) -> dict[str, Any]:
@@ -47,7 +54,11 @@ def anthropic_usage(call: Call) -> dict[str, Any]:
 
 def chat(call: Call) -> dict[str, Any]:
     """OpenAI's answer to a chat completion."""
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(WORDS), "refusal": None}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": "".join(words(call)),
+        "refusal": None,
+    }
     if call.finish == "tool_calls":
         message |= {"content": None, "tool_calls": [TOOL_CALL]}
     answer: dict[str, Any] = {
@@ -74,7 +85,7 @@ def chat_chunks(call: Call, *, usage: bool) -> Iterator[str]:
         "model": call.answered_by,
     }
     deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": ""}, None)]
-    deltas += [({"content": word}, None) for word in WORDS]
+    deltas += [({"content": word}, None) for word in words(call)]
     deltas.append(({}, call.finish))
     for delta, finish in deltas:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
@@ -101,7 +112,7 @@ def message(call: Call) -> dict[str, Any]:
         "type": "message",
         "role": "assistant",
         "model": call.answered_by,
-        "content": [{"type": "text", "text": "".join(WORDS)}],
+        "content": [{"type": "text", "text": "".join(words(call))}],
         "stop_reason": STOPS[call.finish],
         "stop_sequence": None,
         "usage": anthropic_usage(call),
@@ -120,7 +131,7 @@ def message_events(call: Call) -> Iterator[str]:
     events: list[dict[str, Any]] = [{"type": "message_start", "message": begun}, start]
     events += [
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}
-        for word in WORDS
+        for word in words(call)
     ]
     events += [
         {"type": "content_block_stop", "index": 0},
@@ -156,6 +167,11 @@ def asked(body: dict[str, Any]) -> Call:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        # Some clients hang up without a word when they end.
+        with suppress(ConnectionResetError):
+            super().handle()
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -41,7 +41,8 @@ class Seen(NamedTuple):
     words: dict[str, str | None]
 
 
-def payload(name: str) -> bytes:
+def captured(name: str) -> bytes:
+    """The spans that a library sent when it was run for the captures."""
     return (CAPTURES / f"{name}.binpb").read_bytes()
 
 
@@ -59,9 +60,9 @@ def _cell(batch: SpanBatch, field: Field, row: int) -> object:
             return int(bits)
 
 
-def calls(name: str) -> list[Seen]:
-    """The calls in a capture, in the order in which they ended."""
-    batch = Reader(FIELDS).read([payload(name)])
+def calls(sent: bytes) -> list[Seen]:
+    """The calls in what a library sent, in the order in which they ended."""
+    batch = Reader(FIELDS).read([sent])
     rows = [row for row in np.argsort(batch.end_ns) if _cell(batch, llm.CALL, row) == 1]
     return [
         Seen(

@@ -28,6 +28,7 @@ class Call(NamedTuple):
     stream: bool = False
     status: int = 200
     first_chunk_after: float = 0.0  # seconds
+    words: int = 3  # of the answer, each a chunk where it is streamed
 
     @property
     def failed(self) -> bool:
@@ -61,7 +62,9 @@ ANTHROPIC = (
     Call("claude overloaded", *SONNET, None, None, provider="anthropic", status=529),
 )
 CALLS = OPENAI + ANTHROPIC
-BY_NAME = {call.name: call for call in CALLS}
+# For `benchmarks.overhead`, which does without what takes a provider time.
+QUICK_STREAM = Call("quick stream", *GPT_4O, 60, 20, stream=True, words=20)
+BY_NAME = {call.name: call for call in (*CALLS, QUICK_STREAM)}
 
 # US dollars a million tokens: input, output, cache read, cache write. As the providers published them.
 PRICES = {

@@ -99,3 +99,27 @@ def test_impossible_moments_are_refused(moment: float) -> None:
 def test_unknown_zones_are_refused(zone: str) -> None:
     with pytest.raises(ValueError, match="is no time zone"):
         period_start(CalendarWindow("day", zone), 0)
+
+
+@pytest.mark.parametrize(
+    ("zone", "moments"),
+    [
+        # Forward and back in Berlin; half an hour on Lord Howe; 5:45 ahead in Kathmandu.
+        (
+            "Europe/Berlin",
+            "2026-03-29T00:30Z 2026-03-29T01:00Z 2026-10-25T00:10Z 2026-10-25T01:10Z",
+        ),
+        ("Australia/Lord_Howe", "2026-04-04T14:50Z 2026-04-04T15:10Z 2026-10-03T15:40Z"),
+        ("Asia/Kathmandu", "2026-06-01T12:00Z 2026-06-01T12:20Z"),
+    ],
+)
+def test_hours_are_those_on_the_clock_and_leave_no_gap(zone: str, moments: str) -> None:
+    window = CalendarWindow("hour", zone)
+    for moment in moments.split():
+        at = int(datetime.fromisoformat(moment).timestamp())
+        start, end = period_start(window, at), period_end(window, at)
+        local = [datetime.fromtimestamp(t, ZoneInfo(zone)) for t in (start, at, end - 1)]
+        assert start <= at < end <= start + 3600
+        assert {(t.hour, t.utcoffset()) for t in local} == {(local[0].hour, local[0].utcoffset())}
+        assert period_start(window, end) == end
+        assert period_end(window, start - 1) == start

@@ -15,6 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from engine.columns import log_events, otlp_json
 from engine.columns.spans import Reader, Refused
+from slo import llm
 from slo.columns import Field, Kind
 
 EVENT = "gen_ai.evaluation.result"
@@ -194,3 +195,55 @@ def test_scores_as_the_flow_reads_them(value: str, kind: Kind, number: float | N
         assert column.bits.view(float)[0] == pytest.approx(number, nan_ok=True)
     elif number is not None:
         assert column.bits[0] == number
+
+
+def _call(resource: str = "chat-api") -> tuple[ExportTraceServiceRequest, Span]:
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add()
+    spans.resource.attributes.add(key="service.name").value.string_value = resource
+    call = spans.scope_spans.add().spans.add(
+        name="chat m", trace_id=b"t" * 16, span_id=b"s" * 8, end_time_unix_nano=50
+    )
+    for key, value in (
+        ("gen_ai.operation.name", "chat"), ("llm.model_name", "m"), ("tenant", "x" * 600),
+        ("tenant.id", "acme"), ("gen_ai.usage.cost", "3"), ("gen_ai.response.id", "r"),
+    ):  # fmt: skip
+        call.attributes.add(key=key).value.string_value = value
+    return request, call
+
+
+def test_an_event_of_a_span_is_a_span_beside_it() -> None:
+    request, call = _call()
+    event = call.events.add(name=EVENT, time_unix_nano=90)
+    event.attributes.add(key=VALUE).value.string_value = "0.5"
+    event.attributes.add(key="tenant.id").value.string_value = "other"
+    call.events.add(name="exception", time_unix_nano=91)
+    call.events.add(name=EVENT)  # without a time of its own
+    before = request.SerializeToString()
+    after = ExportTraceServiceRequest.FromString(log_events.with_span_events(before))
+    kept, added = after.resource_spans
+    assert kept == request.resource_spans[0]
+    assert added.resource == kept.resource
+    first, second = added.scope_spans[0].spans
+    assert (first.name, first.end_time_unix_nano, second.end_time_unix_nano) == (EVENT, 90, 50)
+    assert (first.trace_id, first.parent_span_id) == (call.trace_id, call.span_id)
+    assert {p.key: p.value.string_value or p.value.double_value for p in first.attributes} == {
+        VALUE: 0.5, "tenant.id": "other", "llm.model_name": "m",
+        "gen_ai.operation.name": "evaluation",
+    }  # fmt: skip
+    # The engine sees one call, and two evaluations of it by model and tenant.
+    model = Field("span", "gen_ai.request.model")
+    batch = Reader([llm.CALL, model]).read([after.SerializeToString()])
+    assert batch.columns[llm.CALL].bits.tolist() == [1, 0, 0]
+    assert batch.columns[model].kinds.tolist() == [Kind.STRING] * 3
+
+
+def test_payloads_without_such_events_stay_the_very_same() -> None:
+    request, call = _call()
+    call.events.add(name="gen_ai.choice")
+    payload = request.SerializeToString()
+    assert log_events.with_span_events(payload) is payload
+    assert log_events.with_span_events(b"") == b""
+    for broken in (EVENT.encode(), EVENT.encode() + bytes(16 << 20)):
+        with pytest.raises(Refused):
+            log_events.with_span_events(broken)

@@ -15,6 +15,9 @@ from opentelemetry.exporter.otlp.proto.grpc._log_exporter import (
 )
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HttpLogExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
+    OTLPSpanExporter as HttpSpanExporter,
+)
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
@@ -25,6 +28,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from engine.columns import content, spans
 from tests.engine.receivers.test_receivers import (
@@ -200,3 +204,22 @@ def test_the_official_exporters(running: Running, protocol: str) -> None:
     attributes: dict[str, Message] = {pair.key: pair.value for pair in span.attributes}
     assert attributes["gen_ai.evaluation.score.value"].double_value == 0.25  # type: ignore[attr-defined]
     assert span.end_time_unix_nano > 10**18
+
+
+def test_an_evaluation_on_a_span_is_stored_beside_it(running: Running) -> None:
+    provider = TracerProvider(resource=Resource({"service.name": "chat-api"}))
+    exporter = HttpSpanExporter(endpoint=f"{running.http}/v1/traces")
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with provider.get_tracer("t").start_as_current_span("chat m") as chat:
+        chat.set_attribute("gen_ai.request.model", "m")
+        chat.add_event(EVENT, {"gen_ai.evaluation.score.value": 0.5})
+    provider.shutdown()
+    call, evaluation = stored_spans(running)
+    assert (call.name, evaluation.name, evaluation.parent_span_id) == (
+        "chat m",
+        EVENT,
+        call.span_id,
+    )
+    assert {pair.key for pair in evaluation.attributes} == {
+        "gen_ai.evaluation.score.value", "gen_ai.request.model", "gen_ai.operation.name",
+    }  # fmt: skip

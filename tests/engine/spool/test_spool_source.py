@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.spool._spool_repair import AckMark
+from engine.spool.arrivals import GENERATION, Arrivals
+from engine.spool.clock import SECOND_NS
 from engine.spool.spool import Spool
 from engine.spool.spool_source import SNAPSHOTS_KEPT, Position, SpoolPartition
 from tests.engine.spool.clocks import HOUR, START, World
@@ -25,8 +27,16 @@ def _fill(spool: Spool, *bodies: bytes) -> None:
         spool.append("traces", body).result(WAIT)
 
 
+def _next(partition: SpoolPartition) -> list[Arrivals]:
+    """The next batch that is not recalled."""
+    batch = partition.next_batch()
+    while batch and batch[0].recalled:
+        batch = partition.next_batch()
+    return batch
+
+
 def _read(partition: SpoolPartition) -> list[bytes]:
-    return [body for arrivals in partition.next_batch() for body in arrivals.traces]
+    return [body for arrivals in _next(partition) for body in arrivals.traces]
 
 
 def _going_on() -> bool:
@@ -41,11 +51,11 @@ def test_a_restart_reads_on_and_says_what_it_replays(spool: Spool) -> None:
     _fill(spool, b"c")
     second = SpoolPartition(spool, _going_on, position)
     _fill(spool, b"d")
-    arrivals = second.next_batch()
+    arrivals = _next(second)
     assert [body for each in arrivals for body in each.traces] == [b"c", b"d"]
     assert arrivals[-1].live
     third = SpoolPartition(spool, _going_on, position)
-    assert not any(each.live for each in third.next_batch())
+    assert not any(each.live for each in _next(third))
 
 
 def test_a_spool_that_began_anew_is_read_from_its_start(spool: Spool) -> None:
@@ -124,15 +134,46 @@ def test_a_batch_is_placed_by_one_clock(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_what_enough_snapshots_have_passed_is_freed(spool: Spool) -> None:
+def test_what_enough_snapshots_have_passed_is_freed(tmp_path: Path) -> None:
+    world = World()
+    spool = Spool(tmp_path / "spool.db", clock=world.clock())
     partition = SpoolPartition(spool, _going_on, None)
-    for number in range(SNAPSHOTS_KEPT + 2):
+    for number in range(SNAPSHOTS_KEPT + 5):
+        world.run(spool.clock, GENERATION * SECOND_NS)
         _fill(spool, b"%d" % number)
-        assert _read(partition) == [b"%d" % number]
+        assert b"%d" % number in _read(partition)
         partition.snapshot()
     _fill(spool, b"deleted is with the next commit")
     left = [stored.body for stored in spool.read(0, 100, 1 << 20)]
-    assert left[:-1] == [b"%d" % n for n in range(2, SNAPSHOTS_KEPT + 2)]
+    # The snapshots kept, and two generations of what came before them.
+    assert left[:-1] == [b"%d" % n for n in range(3, SNAPSHOTS_KEPT + 5)]
+    spool.close()
+
+
+def test_a_fuller_spool_keeps_nothing_to_recall(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", max_bytes=SNAPSHOTS_KEPT + 4)
+    partition = SpoolPartition(spool, _going_on, None)
+    for number in range(SNAPSHOTS_KEPT + 3):
+        _fill(spool, b"%d" % number)
+        _read(partition)
+        partition.snapshot()
+    spool.close()
+    assert len(partition.snapshots) == SNAPSHOTS_KEPT
+
+
+def test_a_restart_recalls_what_came_shortly_before(spool: Spool) -> None:
+    _fill(spool, b"a", b"b")
+    first = SpoolPartition(spool, _going_on, None)
+    _read(first)
+    position = first.snapshot()
+    _fill(spool, b"c")
+    second = SpoolPartition(spool, _going_on, position)
+    arrivals = [each for _ in range(3) for each in second.next_batch()]
+    recalled = [body for each in arrivals for body in each.traces if each.recalled]
+    assert recalled == [b"a", b"b"]
+    assert [body for each in arrivals for body in each.traces if not each.recalled] == [b"c"]
+    assert not any(each.live or each.tick for each in arrivals if each.recalled)
+    assert not any(each.recalled for each in first.next_batch())
 
 
 def test_stopping_ends_the_input(spool: Spool) -> None:
