@@ -3,7 +3,7 @@
 import platform
 from datetime import UTC, datetime
 
-from benchmarks import content, exposition, latency, remote_write, throughput
+from benchmarks import content, exposition, latency, prices, remote_write, throughput
 
 print(
     f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, Python {platform.python_version()}, "
@@ -14,3 +14,4 @@ content.main()
 latency.main()
 exposition.main()
 remote_write.main()
+prices.main()

@@ -1,4 +1,4 @@
-"""The command line: `burnline validate | run | backtest | detect | demo | presets | schema`.
+"""The command line: `burnline validate | run | backtest | detect | demo | price | presets | schema`.
 
 Every command exits with 0 when it did its work, 1 when something it was given is wrong (with the place
 and the mend), 2 when it was called the wrong way.
@@ -15,6 +15,7 @@ from rich.console import Console
 
 from dataflows.detect.command import detect
 from dataflows.options import run_options, settings_of
+from dataflows.price import price
 from slo.problems import Problem
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -120,11 +121,17 @@ def run(**options: object) -> None:
     show_default=True,
     help="Watch for anomalies: what the SLO files say, or every service and model.",
 )
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help="Own prices of models, over the bundled ones.",
+)
 def backtest(
     slos: tuple[Path, ...],
     first: tuple[Path, ...],
     more: tuple[Path, ...],
     anomalies: str,
+    prices: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -137,11 +144,16 @@ def backtest(
     from dataflows.progress import kernels_ready, reading  # noqa: PLC0415
     from dataflows.reporting import as_json as to_json  # noqa: PLC0415
     from dataflows.reporting import print_report  # noqa: PLC0415
+    from engine import price_files  # noqa: PLC0415
     from engine.slo_files import load_paths  # noqa: PLC0415
 
     loaded = load_paths(slos)
     if loaded.problems:
         _refuse(loaded.problems)
+    try:
+        price_files.use(price_files.load(prices))
+    except price_files.PricesError as error:
+        _fail(f"the file of prices has problems:\n{error}")
     try:
         with kernels_ready(), reading() as progress:
             monitors = loaded.monitors if anomalies == "on" else ()
@@ -172,6 +184,7 @@ def demo(seconds: float | None, traffic: Path | None, seed: int, *, as_json: boo
 
 
 main.add_command(detect)
+main.add_command(price)
 
 
 def _refuse(problems: tuple[Problem, ...]) -> None:

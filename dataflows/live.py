@@ -33,6 +33,7 @@ from dataflows.reload import NOTHING, Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from detectors.default import warm_up as warm_up_detectors
+from engine import price_files
 from engine.columns.measure import Measurer, warm_up
 from engine.columns.memory import CallMemory
 from engine.columns.spans import is_cached
@@ -75,7 +76,7 @@ class Engine:
         on_decision: told each decision, on the flow's thread.
 
     Raises:
-        StartError: the SLO files have problems, or credentials can't be used.
+        StartError: the SLO files or the prices have problems, or credentials can't be used.
     """
 
     def __init__(
@@ -83,7 +84,8 @@ class Engine:
     ) -> None:
         self.settings = settings
         self.on_decision = on_decision
-        watch = Watch(settings.slos) if settings.watch else None  # sees what changes from here on
+        files = (*settings.slos, *([settings.prices] if settings.prices else ()))
+        watch = Watch(files) if settings.watch else None  # sees what changes from here on
         loaded = load_paths(settings.slos)
         if loaded.problems:
             raise StartError(
@@ -91,10 +93,15 @@ class Engine:
             )
         if not loaded.objectives and not loaded.watched:
             raise StartError(NOTHING)
+        try:
+            price_files.use(price_files.load(settings.prices))
+        except price_files.PricesError as error:
+            raise StartError(f"the file of prices has problems:\n{error}") from error
         data_dir.prepare(settings)
         monitors = loaded.monitors if settings.anomalies == "on" else None
         self.plan = self._plan_of(loaded.objectives, monitors or ())
         self.metrics = EngineMetrics()
+        self.metrics.show_prices(price_files.table().version)
         self.closing = closing.read(settings, self.metrics)
         self.board = Board(
             self.plan.objectives,
@@ -119,7 +126,13 @@ class Engine:
             healthy_after=3 * settings.snapshot_seconds,
         )
         self.reloader = Reloader(
-            settings.slos, loaded.objectives, self._accept, self.metrics, watch, monitors
+            settings.slos,
+            loaded.objectives,
+            self._accept,
+            self.metrics,
+            watch,
+            monitors,
+            settings.prices,
         )
         # Plans to go on with; the newest counts.
         self._plans: queue.SimpleQueue[Plan] = queue.SimpleQueue()
@@ -153,7 +166,7 @@ class Engine:
         )
         plan = self.plan
         # With the flow ends what it remembers: a new one reads again what no snapshot has.
-        memory = CallMemory()
+        memory = CallMemory(shortened=self.metrics.call_memory_shortened.inc)
         return build(
             plan,
             self._source,

@@ -432,6 +432,12 @@ _OPTIONS = (
         help="Entities of one monitor, in a shard, before the rest share one.",
     ),
     click.option(
+        "--prices",
+        type=click.Path(path_type=Path),
+        envvar="BURNLINE_PRICES",
+        help="Own prices of models (YAML, or JSON in LiteLLM's format), over the bundled ones.",
+    ),
+    click.option(
         "--llm-series",
         type=click.Choice(MODES),
         default=_default.llm_series,

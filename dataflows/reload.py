@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dataflows.data_dir import StartError
+from engine import price_files
 from engine.slo_files import digest, load_paths
 from engine.telemetry.log import log
 from engine.telemetry.metrics import EngineMetrics
@@ -52,6 +53,7 @@ class Reloader:
         metrics: shows how the last reload went.
         watch: looks at the files by itself; None for only on request.
         monitors: those that are used now; None where nothing is to be watched for anomalies.
+        prices: a file of own prices, loaded with the SLOs.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Reloader:
         metrics: EngineMetrics,
         watch: Watch | None = None,
         monitors: Sequence[Monitor] | None = None,
+        prices: Path | None = None,
     ) -> None:
         self.paths = paths
+        self.prices = prices
         self.objectives = {o.id: o for o in objectives}
         self.monitors = {m.id: m for m in monitors or ()}
         self._watches = monitors is not None
@@ -117,10 +121,25 @@ class Reloader:
         monitors = {m.id: m for m in loaded.monitors if self._watches}
         if not found and not loaded.watched:
             return [NOTHING]
-        if found == self.objectives and monitors == self.monitors:
+        used = price_files.table()
+        try:
+            prices = price_files.load(self.prices)
+        except price_files.PricesError as error:
+            return list(error.problems)
+        repriced = prices.version != used.version
+        if found == self.objectives and monitors == self.monitors and not repriced:
             log.info("the SLO files say what they said before; nothing is reloaded")
             return []
-        self.accept(loaded.objectives, tuple(monitors.values()))
+        if repriced:
+            price_files.use(prices)  # by the flow that `accept` lets begin
+        try:
+            self.accept(loaded.objectives, tuple(monitors.values()))
+        except StartError:
+            price_files.use(used)
+            raise
+        if repriced:
+            self.metrics.show_prices(prices.version)
+            log.info("prices are reloaded", version=prices.version)
         changes = differences(self.objectives, found)
         watched = differences(self.monitors, monitors)
         log.info(

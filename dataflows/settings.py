@@ -57,6 +57,7 @@ class Settings:
         remote_write_key: its key.
         anomalies: whether anything is watched for anomalies.
         anomaly_limit: entities of one monitor in a shard before the rest share one.
+        prices: own prices of models, over the bundled ones.
         llm_series: by which labels what model calls used is shown.
         llm_series_limit: such series before tenants, then models, share one.
     """
@@ -106,5 +107,6 @@ class Settings:
     remote_write_key: Path | None = None
     anomalies: str = "on"
     anomaly_limit: int = 1_000
+    prices: Path | None = None
     llm_series: Mode = "full"
     llm_series_limit: int = 1_000

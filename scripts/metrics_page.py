@@ -30,10 +30,9 @@ also have those of its groups. "Ratio" is a share from 0 to 1, or a burn rate.
 
 ## Each cost budget
 
-With the labels `burnline_id`, `service`, `budget`, `period`, those of the group (`by`) and the budget's own; the
-burn
-rate also with `window`. What there is not is absent: a forecast while too little is known for one, and all
-but what was counted of the series that groups beyond the limit share. Their alerts are in `ALERTS`.
+With the labels `burnline_id`, `service`, `budget`, `period`, those of the group (`by`) and the budget's own;
+the burn rate also with `window`. What there is not is absent: a forecast while too little is known for one,
+and all but what was counted of the series that groups beyond the limit share. Their alerts are in `ALERTS`.
 [Cost budgets](cost-budgets.md).
 
 {costs}

@@ -115,11 +115,12 @@ def test_there_is_something_to_test() -> None:
         "docs/anomalies.md",
         "docs/metrics-slis.md",
         "docs/presets.md",
+        "docs/cost-budgets.md",
         "docs/slo-reference.md",
     }
     assert len(SLI_BLOCKS) >= 2
     commands = {piece.text.split()[0] for piece in COMMANDS}
-    assert commands == {"validate", "run", "backtest", "demo", "detect"}
+    assert commands == {"validate", "run", "backtest", "demo", "detect", "price"}
     assert len(INLINE_COMMANDS) > 3
 
 

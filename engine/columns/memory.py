@@ -4,6 +4,7 @@ docs/decisions/0015-one-call-once.md has the rule and its reasons.
 """
 
 import threading
+from collections.abc import Callable
 from hashlib import blake2b
 
 import numpy as np
@@ -26,16 +27,16 @@ class CallMemory:
 
     Args:
         most_keys: of a generation.
-
-    Attributes:
-        shortened: how often a generation had to end early.
+        shortened: told whenever a generation had to end early.
     """
 
-    def __init__(self, most_keys: int = MOST_KEYS) -> None:
+    def __init__(
+        self, most_keys: int = MOST_KEYS, shortened: Callable[[], None] = lambda: None
+    ) -> None:
         self._most = most_keys
         self._epoch = 0
         self._new, self._old = _Table(), _Table()
-        self.shortened = 0
+        self.shortened = shortened
         self._lock = threading.Lock()
 
     @property
@@ -98,7 +99,7 @@ class CallMemory:
         if table.used * 2 + 16 > table.keys.size:
             if table.keys.size >= 2 * self._most:
                 self._old, self._new = table, _Table()
-                self.shortened += 1
+                self.shortened()
             else:
                 self._new = table.grown()
         return self._new.keys.size // 2 - self._new.used

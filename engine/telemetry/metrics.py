@@ -616,11 +616,21 @@ class EngineMetrics:
             "Numbers on calls of models that none can have (negative, no number, absurd); left out.",
             ("field",),
         )
+        self.call_memory_shortened = self._counter(
+            "burnline_call_memory_shortened",
+            "Times that spans of calls were forgotten early, as there were too many of them.",
+            (),
+        )
         self.price_table = self._gauge(
             "burnline_price_table_info",
             "1, with the version of the table that calls without a cost are priced by.",
             ("version",),
         )
+
+    def show_prices(self, version: str) -> None:
+        """Show which table of prices is used; the one before is gone."""
+        self.price_table.clear()
+        self.price_table.labels(version).set(1)
 
     def watch_anomalies(self, learning: Callable[[], int], judged: Callable[[], int]) -> None:
         """Show how many series are watched for anomalies, read at each scrape.

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dataflows.cli import main
+from engine.price_files import table
 
 BURNLINE = Path(sys.executable).parent / "burnline"
 ROOT = Path(__file__).parent.parent.parent
@@ -77,6 +78,9 @@ USAGE = [
     Wrong(RUN + " --remote-write-label a-b=c", 2, "'a-b=c' is no label; write NAME=VALUE such as"),
     Wrong(RUN + " --remote-write-label __name__=c", 2, "'__name__=c' is no label"),
     Wrong(RUN + " --remote-write-label region=", 2, "'region=' is no label"),
+    Wrong("price", 2, "Missing option '--model'"),
+    Wrong("price --model x --input -1", 2, "-1 is not in the range x>=0"),
+    Wrong("price --model x --at soon", 2, "'soon' does not match the formats"),
     Wrong("demo --seconds 2", 2, "--seconds 2 is too short for a page to come; write 15 or more"),
     Wrong("demo --seconds soon", 2, "'soon' is not a valid float"),
     Wrong("demo --json", 2, "--json prints when the demo ends; add --seconds 40"),
@@ -115,6 +119,16 @@ INPUT = [
         1,
         "--remote-write: http://h:9090 is no remote write address; write it whole: http://HOST",
     ),
+    Wrong(
+        f"{RUN} --prices nope.yaml", 1, "the file of prices has problems:\nnope.yaml: can't be read"
+    ),
+    Wrong(
+        f"{RUN} --prices good.yaml", 1, "good.yaml:1:1: `apiVersion` is no key of a file of prices"
+    ),
+    Wrong(f"{BACKTEST} --data x --prices nope.yaml", 1, "nope.yaml: can't be read"),
+    Wrong("price --model x --prices nope.yaml", 1, "nope.yaml: can't be read (No such file"),
+    Wrong("price --model nope --input 1", 1, "unpriced (model): no price is known for this"),
+    Wrong("price --model gpt-4o --input 1", 1, "unpriced (usage): ", "found as genai-prices "),
     Wrong(RUN + " --otlp-grpc 999.1.1.1:80", 1, "pass --otlp-grpc HOST:PORT"),
     Wrong("demo --seconds 15 --traffic nope.csv", 1, "nope.csv: No such file or directory; name a"),
     Wrong("demo --seconds 15 --traffic folder", 1, "folder: "),
@@ -241,6 +255,7 @@ def test_every_command_has_help_and_a_first_sentence() -> None:
         "backtest",
         "demo",
         "detect",
+        "price",
     ]
     for name in main.commands:
         assert run(name, "-h").stdout == run(name, "--help").stdout
@@ -269,3 +284,30 @@ def test_a_recording_without_telemetry(folder: Path, content: bytes) -> None:
         (0, None, 1.0)
     ]
     assert run(*command).stdout.startswith("no telemetry in these files\n\nNo alerts\n")
+
+
+@pytest.mark.usefixtures("folder")
+def test_price_tells_the_rule() -> None:
+    asked = "price --provider openai --model gpt-4o --input 10000 --output 1000 --cached 8000"
+    result = run(*asked.split())
+    assert (result.exit_code, result.stderr) == (0, "")
+    version = table().version
+    assert result.stdout == (
+        f"found as {version}: openai/gpt-4o\n"
+        "USD per million tokens: input 2.5, output 10, cache_read 1.25, cache_write 2.5, reasoning 10, "
+        "cache_write_1h 2.5\n"
+        f"0.025 USD, by {version}\n"
+    )
+    then = run(
+        *["price", "--model", "o3", "--input", "1000000", "--output", "0", "--at", "2025-01-01"]
+    )
+    assert then.stdout.splitlines()[-1] == f"10 USD, by {version}"
+
+
+def test_price_by_own_prices(folder: Path) -> None:
+    (folder / "mine.yaml").write_text("prices: [{model: a, input: 1, output: 2, request: 0.5}]")
+    result = run(
+        *["price", "--model", "a", "--input", "1000000", "--output", "0", "--prices", "mine.yaml"]
+    )
+    assert "found as mine.yaml:1\n" in result.stdout
+    assert "USD a call: 0.5\n1.5 USD, by genai-prices " in result.stdout

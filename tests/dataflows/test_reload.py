@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from dataflows.data_dir import StartError
 from dataflows.reload import Reloader, Watch, differences
+from engine import price_files
 from engine.slo_files import load_paths
 from engine.telemetry.metrics import EngineMetrics
 from slo.anomalies.model import Monitor
@@ -285,3 +286,49 @@ def test_differences_name_what_else_changed(tmp_path: Path) -> None:
     )
     after = {o.id: o for o in load_paths([file]).objectives}
     assert differences(before, after) == {"changed": ["chat-requests: window, labels"]}
+
+
+def test_prices_are_reloaded_with_the_slos(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    file = tmp_path / "prices.yaml"
+    file.write_text("prices: [{model: ours, input: 1, output: 1}]")
+    setup.reloader.prices = file
+    before = price_files.table()
+    try:
+        price_files.use(price_files.load(file))
+        setup.reload(SLOS)
+        assert setup.accepted == []  # nothing has changed
+        file.write_text("prices: [{model: ours, input: 2, output: 2}]")
+        logs = setup.reload(SLOS)
+        assert len(setup.accepted) == 1
+        assert price_files.table().version == price_files.load(file).version
+        assert any(entry["event"] == "prices are reloaded" for entry in logs)
+        version = {"version": price_files.table().version}
+        registry = setup.metrics.registry
+        assert registry.get_sample_value("burnline_price_table_info", version) == 1
+
+        used = price_files.table()
+        file.write_text("prices: [{model: ours, inptu: 2}]")
+        logs = setup.reload(SLOS)
+        assert next(e["problem"] for e in logs if "problem" in e) == (
+            f"{file}:1:24: `inptu` is no key of a price; did you mean `input`?"
+        )
+        assert price_files.table() is used
+        assert setup.successful() == 0
+    finally:
+        price_files.use(before)
+
+
+def test_prices_of_a_reload_that_is_refused_are_not_used(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    file = tmp_path / "prices.yaml"
+    file.write_text("prices: [{model: ours, input: 1, output: 1}]")
+    setup.reloader.prices = file
+    before = price_files.table()
+
+    def refuse(*_anything: object) -> None:
+        raise StartError("not so")
+
+    setup.reloader.accept = refuse
+    setup.reload(SLOS)
+    assert price_files.table() is before

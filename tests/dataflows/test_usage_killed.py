@@ -12,8 +12,6 @@ import pytest
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from dataflows.flow import build
@@ -25,7 +23,7 @@ from engine.spool.clock import SECOND_NS
 from engine.spool.spool import Spool
 from slo.plan import Plan
 from slo.usage.messages import CallKey
-from tests.dataflows.test_killed import OBJECTIVES, PHASES, Killed, Step, Story, _Source
+from tests.dataflows.test_killed import OBJECTIVES, Killed, Step, Story, _Source
 from tests.engine.spool.clocks import World
 from tests.strategies.calls import samples, total
 
@@ -132,14 +130,12 @@ def _play(script: Sequence[Step], kills: set[int], workers: int = 1, **changes: 
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("workers", [1, 2])
-@settings(deadline=None, max_examples=1, phases=PHASES, derandomize=True)
-@given(seed=st.integers(0, 10_000), kills=st.sets(st.integers(1, 110), min_size=2, max_size=4))
-def test_a_killed_flow_counts_what_one_that_was_not_counts(
-    workers: int, seed: int, kills: set[int]
-) -> None:
-    script = _script(seed, 40)
+@pytest.mark.parametrize(("workers", "seed"), [(1, 1), (2, 3)])
+def test_a_killed_flow_counts_what_one_that_was_not_counts(workers: int, seed: int) -> None:
+    script = _script(seed, 30)
+    kills = set(random.Random(seed).sample(range(20, 60), 3))
     spared, killed = _play(script, set(), workers), _play(script, kills, workers)
+    assert len(killed.boards) >= 3
     assert killed.usage == spared.usage
     assert killed.usage.keys() > {CallKey("s", "openai", "gpt-4o", "t1")}
     _assert_never_less(killed)

@@ -47,6 +47,13 @@ class Rate(NamedTuple):
     needs_input: bool
     needs_output: bool
 
+    def per_million(self) -> dict[str, float]:
+        """Dollars per million tokens of each kind, for people."""
+        full = {"": 0}
+        for kind, container in KINDS.items():
+            full[kind] = full[container or ""] + getattr(self, kind)
+        return {kind: full[kind] * 10**6 / self.scale for kind in KINDS}
+
 
 class Period(NamedTuple):
     """Rates of one time.
@@ -62,10 +69,8 @@ class Period(NamedTuple):
     measurable: bool = True
 
     def rate(self, input_tokens: int) -> Rate:
-        """The rate for so many input tokens; "more than" is meant strictly."""
-        if not self.above:
-            return self.rates[0]
-        return self.rates[_below(self.above, input_tokens)]
+        """The rate for so many input tokens."""
+        return self.rates[band(self.above, input_tokens)]
 
 
 class Schedule(NamedTuple):
@@ -88,6 +93,11 @@ class Schedule(NamedTuple):
         period = self.periods[0]
         single = len(self.periods) == 1 and len(period.rates) == 1 and period.measurable
         return period.rates[0] if single else None
+
+    def lasting(self) -> Period | None:
+        """The period that holds now, where nothing is known that will end it."""
+        over = len(self.times) == 1 and (not self.days or self.days[-1] <= time())
+        return self.periods[-1] if over else None
 
     def at(self, when: datetime | None) -> Period:
         """The period in which a moment lies; naive ones are UTC, None is now."""
@@ -131,12 +141,13 @@ def rate(prices: Mapping[str, Decimal], fixed: Decimal = Decimal(0)) -> Rate:
     return Rate._make([*whole, 10**places, charged_input, needs_output])
 
 
-def _below(above: tuple[int, ...], count: int) -> int:
-    band = 0
+def band(above: tuple[int, ...], count: int) -> int:
+    """Which rate holds for so many input tokens; "above" is meant strictly."""
+    passed = 0
     for start in above:
         if count > start:
-            band += 1
-    return band
+            passed += 1
+    return passed
 
 
 def _seconds(when: datetime) -> float:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from burnline_llm.prices import _bundled
-from burnline_llm.prices._rates import Rate, Schedule
+from burnline_llm.prices._rates import Schedule, band
 from burnline_llm.prices._usage import MOST_TOKENS, Usage, whole
 
 Reason = Literal["model", "usage"]
@@ -46,7 +46,8 @@ class PriceTable:
         self.version = f"{bundled} + {version}" if version else bundled
         self._own = own
         self._known: dict[tuple[str | None, str | None, str | None], Schedule | None] = {}
-        self._plain: dict[tuple[str | None, str | None, str | None], Rate] = {}
+        # What `cost` needs of most of them: the first rate, the period, whether it is that of all times.
+        self._quick: dict[tuple[str | None, str | None, str | None], tuple[Any, ...]] = {}
         self._no_model = Priced(None, "model", self.version)
         self._no_usage = Priced(None, "usage", self.version)
 
@@ -71,41 +72,27 @@ class PriceTable:
             >>> PriceTable().cost("openai", "gpt-4o", Usage(10_000, 1_000)).usd
             0.035
         """
-        # Most calls: a model of one price, with counts that are sound. Half of the time is what Python
-        # takes to call and to answer, so this is written flat; all that is unusual goes the other way.
+        # Most of the time is what Python takes to call, unpack and answer, so this is written flat; what is
+        # unknown, absent, or no number ends in an error, and all that is unusual goes the other way.
+        told: Any = usage
         try:
-            rate = self._plain[provider, model, tier]
-            told: Any = usage  # what is absent, or no number, ends in a TypeError
+            in_, out, r, w, g, h, fixed, scale, above, rates, ever = self._quick[
+                provider, model, tier
+            ]
             input_, output, read, write, reasoning, hour = told
-            read, write, reasoning, hour = read or 0, write or 0, reasoning or 0, hour or 0
-            if (
-                0 <= hour <= write
-                and 0 <= read <= input_ - write
-                and 0 <= reasoning <= output
-                and input_ <= MOST_TOKENS
-                and output <= MOST_TOKENS
-            ):
-                (
-                    of_input,
-                    of_output,
-                    of_read,
-                    of_write,
-                    of_reasoning,
-                    of_hour,
-                    fixed,
-                    scale,
-                    _,
-                    _,
-                ) = rate
-                total = (
-                    of_input * input_
-                    + of_output * output
-                    + of_read * read
-                    + of_write * write
-                    + of_reasoning * reasoning
-                    + of_hour * hour
-                    + fixed
-                )
+            if above and input_ > above[0]:
+                in_, out, r, w, g, h, fixed, scale, _, _ = rates[band(above, input_)]
+            if not (ever or when is None) or input_ > MOST_TOKENS or output > MOST_TOKENS:
+                pass
+            elif read or write or reasoning or hour:
+                read, write, reasoning, hour = read or 0, write or 0, reasoning or 0, hour or 0
+                if 0 <= hour <= write and 0 <= read <= input_ - write and 0 <= reasoning <= output:
+                    total = in_ * input_ + out * output + r * read + w * write
+                    total += g * reasoning + h * hour + fixed
+                    if total.__class__ is int:
+                        return _new(Priced, (total / scale, None, self.version))
+            elif input_ >= 0 and output >= 0:
+                total = in_ * input_ + out * output + fixed
                 if total.__class__ is int:
                     return _new(Priced, (total / scale, None, self.version))
         except (KeyError, TypeError):
@@ -152,10 +139,12 @@ class PriceTable:
         found = self._look_up(provider, model, tier)
         if len(self._known) >= MOST_REMEMBERED:
             # Seldom: real models are few, and each is found again at once.
-            self._known, self._plain = {}, {}
+            self._known, self._quick = {}, {}
         self._known[key] = found
-        if found is not None and (rate := found.plain()) is not None:
-            self._plain[key] = rate
+        period = found and found.lasting()
+        if found and period and period.measurable and period.rates:
+            ever = len(found.periods) == 1
+            self._quick[key] = (*period.rates[0][:8], period.above, period.rates, ever)
         return found
 
     def _look_up(self, provider: str | None, model: str, tier: str | None) -> Schedule | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from burnline_llm.prices import PriceTable, Usage, load_own
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.columns import costs
@@ -80,11 +80,13 @@ def check(columns: CostColumns, rows: list[Row], *, tiers: bool = True) -> None:
             assert np.isnan(usd)
 
 
+@settings(deadline=None, max_examples=40)
 @given(ROWS)
 def test_equal_to_the_scalar_table(rows: list[Row]) -> None:
     check(COLUMNS, rows)
 
 
+@settings(deadline=None, max_examples=40)
 @given(ROWS)
 def test_without_tiers_and_without_dense_codes(rows: list[Row]) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -102,6 +104,7 @@ prices:
 """
 
 
+@settings(deadline=None, max_examples=40)
 @given(ROWS)
 def test_own_prices(rows: list[Row]) -> None:
     check(OWN_COLUMNS, rows)

@@ -128,10 +128,11 @@ def test_what_is_old_is_forgotten() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    memory = CallMemory(most_keys=1 << 10)
+    told: list[None] = []
+    memory = CallMemory(1 << 10, lambda: told.append(None))
     spans = [chat(n, end=n) for n in range(1, 5000)]
     assert all(counted(memory, payload(*spans))[0])
-    assert memory.shortened >= 2
+    assert len(told) >= 2
     assert memory._new.keys.size <= 1 << 12
     assert counted(memory, payload(spans[-1])) == [[False]], "the newest are remembered"
 

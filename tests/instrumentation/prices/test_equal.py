@@ -5,7 +5,7 @@ from random import Random
 
 from burnline_llm.prices import PriceTable, Usage
 from genai_prices.data import providers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.strategies.prices import REFERENCES, SNAPSHOT, TIERS, moments, theirs, usages
@@ -42,6 +42,7 @@ def test_every_model_costs_what_the_package_says() -> None:
         check(provider, model, usage, NOW, None)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(REFERENCES), usages(), moments(), st.sampled_from(TIERS))
 def test_any_usage_at_any_time_in_any_tier(
     reference: tuple[str, str], usage: Usage, when: datetime, tier: str | None
@@ -57,6 +58,7 @@ VARYING = [
 ]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(VARYING), usages(), moments(), st.sampled_from(TIERS))
 def test_prices_that_depend_on_time_and_tier(
     reference: tuple[str, str], usage: Usage, when: datetime, tier: str | None
@@ -64,6 +66,7 @@ def test_prices_that_depend_on_time_and_tier(
     check(*reference, usage, when, tier)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(REFERENCES), usages())
 def test_without_a_provider_the_model_decides(reference: tuple[str, str], usage: Usage) -> None:
     ours = TABLE.cost(None, reference[1], usage, NOW)

@@ -1,13 +1,13 @@
 """Own prices: what they say, and what is said of wrong ones."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from burnline_llm import prices
 from burnline_llm.prices import PricesError, PriceTable, Usage, load_own
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -89,6 +89,20 @@ prices:
     early = table.cost("x", "new-one", MILLION, datetime(2025, 1, 1, tzinfo=UTC))
     assert early.reason == "model"
     assert table.cost("openai", "no-such", MILLION, NOW).reason == "model"
+
+
+def test_a_price_that_begins_later(own: Own) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    yesterday = tomorrow - timedelta(days=2)
+    table = own(f"""\
+prices:
+  - {{model: soon, from: {tomorrow}, input: 1, output: 1}}
+  - {{model: since, from: {yesterday}, input: 1, output: 1}}
+""")
+    assert table.cost(None, "soon", MILLION).reason == "model"
+    assert table.cost(None, "since", MILLION).usd == 2.0
+    assert table.cost(None, "since", MILLION).usd == 2.0  # known by now
+    assert table.cost(None, "since", MILLION, NOW - timedelta(days=3650)).reason == "model"
 
 
 def test_long_prompts_and_service_tiers(own: Own) -> None:
@@ -176,7 +190,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"prices: \xff")
     with pytest.raises(PricesError, match="no UTF-8"):
         load_own(tmp_path / "latin.yaml")
-    (tmp_path / "deep.yaml").write_text("[" * 1500)
+    (tmp_path / "deep.yaml").write_text("[" * 500)
     with pytest.raises(PricesError, match="no YAML"):
         load_own(tmp_path / "deep.yaml")
     (tmp_path / "deep.json").write_text("[" * 100_000)
@@ -184,6 +198,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_own(tmp_path / "deep.json")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8")) | st.text("prices:[]{}-a1,&*?!|>\n \"'"))
 def test_any_text_is_read_or_refused(text: str) -> None:
     from burnline_llm.prices._yaml_prices import read_yaml  # noqa: PLC0415
@@ -256,3 +271,14 @@ def test_use(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = own("prices: [{model: a, input: 1, output: 1}]")
     prices.use(mine)
     assert prices.table() is mine
+
+
+def test_the_file_in_the_documentation_loads(own: Own) -> None:
+    page = Path(__file__).parents[3] / "docs" / "costs.md"
+    text = page.read_text().partition("```yaml\n")[2].partition("```")[0]
+    table = own(text)
+    assert table.cost("az.ai.openai", "chat-prod", Usage(1_000_000, 0), NOW).usd == 5.0
+    assert table.cost("my-gpus", "llama-9", MILLION, datetime(2026, 2, 1, tzinfo=UTC)).usd == 0.201
+    assert table.cost("openai", "gpt-4o", MILLION, NOW).usd == 11.25
+    batch = table.cost("openai", "gpt-5", MILLION, NOW, "batch").usd
+    assert batch == pytest.approx(0.45 * 5.625)
