@@ -58,10 +58,10 @@ class Engine:
             **self.settings,
         }
 
-    def start(self, *command: str) -> None:
+    def start(self, *command: str, seconds: float = 60) -> None:
         """Start, and wait until it has decided; `command` instead of `burnline run`."""
         self.spawn(*command)
-        eventually(lambda: self.process.poll() is not None or self.ready(), 60)
+        eventually(lambda: self.process.poll() is not None or self.ready(), seconds)
         assert self.process.poll() is None, self.log.read_text()
 
     def spawn(self, *command: str) -> None:

@@ -51,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     posted: list[bytes] = []
     with ExitStack() as running:
         running.callback(lambda: engine.process is None or engine.stop())
-        engine.start()
+        engine.start(seconds=120)  # it may have to compile
         write = running.enter_context(receiver(directory))
         jaeger, traces = running.enter_context(_jaeger(directory))
         loki = running.enter_context(_loki(posted))

@@ -38,7 +38,10 @@ BRISK = (
 # What the made-up traffic sets off in the rules of the stack: its house model has no price, its answers fail.
 EXPECTED = {"LLMUnpriced", "LLMHighErrorRate", "BurnlineDiskLow"}
 
-PATIENCE = 75.0  # seconds
+# No forecast is told of a series that is known for less than five minutes (docs/cost-budgets.md); that it is
+# told then is for the tests of cost budgets. Here it must be a query that Prometheus takes.
+LATER = "burnline_cost_forecast_dollars"
+PATIENCE = 90.0  # seconds
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
@@ -85,7 +88,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with alertmanager(directory) as manager:
         engine = Engine(directory, slos().replace("every: 10s", "every: 1s"), [manager])
         try:
-            engine.start(sys.executable, "-c", BRISK)
+            engine.start(sys.executable, "-c", BRISK, seconds=120)  # it may have to compile
             with sample(directory, f"http://127.0.0.1:{engine.ports['http']}", 12) as made:
                 places = {
                     "alertmanager:9093": manager.removeprefix("http://"),
@@ -114,7 +117,11 @@ def test_every_panel_has_data(stack: Stack) -> None:
     missing = list(QUERIES)
 
     def none_left() -> bool:
-        missing[:] = [(page, promql) for page, promql in missing if not _numbers(stack, promql)]
+        missing[:] = [
+            (page, promql)
+            for page, promql in missing
+            if not _numbers(stack, promql) and LATER not in promql
+        ]
         return not missing
 
     limit = time.monotonic() + PATIENCE
