@@ -84,8 +84,3 @@ def _compact(column: Column, texts: Texts) -> tuple[list[str], NDArray[np.int64]
     places[used] = np.arange(len(used))
     codes[are_texts] = places[column.bits[are_texts]]
     return [texts.strings[code] for code in used], codes
-
-
-def table_version() -> str:
-    """The version of the table of the moment."""
-    return prices.table().version
