@@ -17,7 +17,7 @@ from slo.columns import Column, Kind, SpanBatch
 
 # Keys of a generation; a call takes up to five. Beyond it a generation ends early.
 MOST_KEYS = 1 << 20
-_LEAST_SLOTS = 1 << 10
+_LEAST_SLOTS = 1 << 11
 
 
 class CallMemory:
