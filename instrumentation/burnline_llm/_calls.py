@@ -14,9 +14,9 @@ from burnline_llm._runtime import ready, runtime
 from burnline_llm._spans import Timed
 
 T = TypeVar("T")
-# Gaps between a stream's chunks that are kept for the histogram. Recording one takes some 10 us, and all are
-# recorded at the stream's end: of a long stream every second one is kept, every fourth, and so on.
-_MOST_GAPS = 128
+# Gaps between a stream's chunks that are kept for the histogram. Recording one takes some 10 us, more than all
+# else that is done for a chunk: of a longer stream every second one is kept, every fourth, and so on.
+MOST_GAPS = 16
 _TOKENS = (
     "input_tokens",
     "output_tokens",
@@ -146,11 +146,24 @@ class Call(Timed):
 
         Cached ones are among the input, those of reasoning among the output.
         """
-        told = (input_tokens, output_tokens, cache_read, cache_write, cache_write_1h, reasoning)
-        for field, tokens in zip(_TOKENS, told, strict=True):
-            if tokens is not None:
-                before = getattr(self, field) if self._summed else None
-                setattr(self, field, tokens if before is None else before + tokens)
+        if self._summed:
+            told = (input_tokens, output_tokens, cache_read, cache_write, cache_write_1h, reasoning)
+            for field, tokens in zip(_TOKENS, told, strict=True):
+                if tokens is not None:
+                    setattr(self, field, (getattr(self, field) or 0) + tokens)
+            return
+        if input_tokens is not None:
+            self.input_tokens = input_tokens
+        if output_tokens is not None:
+            self.output_tokens = output_tokens
+        if cache_read is not None:
+            self.cache_read_tokens = cache_read
+        if cache_write is not None:
+            self.cache_write_tokens = cache_write
+        if cache_write_1h is not None:
+            self.cache_write_1h_tokens = cache_write_1h
+        if reasoning is not None:
+            self.reasoning_tokens = reasoning
 
     def first_chunk(self) -> None:
         """The first piece of the answer is here."""
@@ -163,20 +176,19 @@ class Call(Timed):
         if not self.first_seen:
             self.first_seen = now
         elif self.last_chunk and self.chunks % self._stride == 0:
-            if len(self.gaps) == _MOST_GAPS:
+            if len(self.gaps) == MOST_GAPS:
                 del self.gaps[::2]
                 self._stride *= 2
             self.gaps.append((now - self.last_chunk) / 1e9)
         self.last_chunk = now
         self.chunks += 1
         if chunk is not None:
-            self._read_chunk(chunk)
-
-    @_guard.guarded
-    def _read_chunk(self, chunk: object) -> None:
-        if self._chunk_reader is None:
-            self._chunk_reader = _responses.ChunkReader()
-        self._chunk_reader.take(self, chunk)
+            try:
+                if self._chunk_reader is None:
+                    self._chunk_reader = _responses.ChunkReader()
+                self._chunk_reader.take(self, chunk)
+            except Exception as mishap:  # noqa: BLE001 - the seam
+                _guard.failed("Call.chunk", mishap)
 
     def finish(self, *reasons: str) -> None:
         """Why the model stopped."""

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
+from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram, Meter
-from opentelemetry.trace import set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 
 from burnline_llm import _names as names
 from burnline_llm._bounded import Bounded
@@ -36,6 +37,9 @@ _TOKENS = tuple(float(4**power) for power in range(14))
 _AGENTS = tuple(0.1 * 2**power for power in range(13))
 _WORKFLOWS = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 _MOST_SETS = 2_000
+# For gaps between chunks: there are many, an exemplar of each costs time, and that of the call's duration leads
+# to the same trace.
+_NO_TRACE = set_span_in_context(INVALID_SPAN, Context())
 
 
 class OtelMetrics:
@@ -110,7 +114,7 @@ class OtelMetrics:
         if call.time_to_first_chunk is not None:
             self._first.record(call.time_to_first_chunk, plain, context)
             for gap in call.gaps:
-                self._chunk.record(gap, plain, context)
+                self._chunk.record(gap, plain, _NO_TRACE)
 
     failed = completed
 

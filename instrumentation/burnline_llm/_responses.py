@@ -5,34 +5,23 @@ cached ones are among the input, reasoning among the output. Anthropic and Bedro
 Google thoughts: they are added here, once.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from burnline_llm._fields import fields_of, get
 
 if TYPE_CHECKING:
     from burnline_llm._calls import Call
 
 
-def get(thing: Any, name: str) -> Any:  # noqa: ANN401 - any client's objects
-    """A field of an object or a mapping; None if it has none."""
-    if thing.__class__ is dict:
-        return thing.get(name)
-    value = getattr(thing, name, None)
-    if value is None and hasattr(type(thing), "keys") and isinstance(thing, Mapping):
-        return thing.get(name)
-    return value
-
-
 def _whole(thing: Any, name: str) -> int | None:  # noqa: ANN401
-    if thing is None:
-        return None
     value = get(thing, name)
-    if value.__class__ is int:
-        return value
+    if value is None or value.__class__ is int:
+        return value  # type: ignore[no-any-return]
     return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value
     name = getattr(value, "name", None)  # an enumeration of Google's
     return name if isinstance(name, str) else None
@@ -199,16 +188,17 @@ class ChunkReader:
         if isinstance(chunk, str | bytes):
             self._plain = True
             return
-        kind = get(chunk, "type")
+        told = fields_of(chunk)
+        kind = get(told, "type")
         if isinstance(kind, str):
-            self._event(call, kind, chunk)
+            self._event(call, kind, told)
             return
         if self._head is None:
             self._head = chunk
-        usage = usage_of(chunk)
+        usage = usage_of(told)
         if usage is not None:
             self._end = usage
-        choices = get(chunk, "choices") or get(chunk, "candidates")
+        choices = get(told, "choices") or get(told, "candidates")
         if choices:
             for place, choice in enumerate(choices):
                 reason = get(choice, "finish_reason")
