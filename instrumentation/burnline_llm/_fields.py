@@ -24,7 +24,11 @@ def get(thing: Any, name: str) -> Any:  # noqa: ANN401 - any client's objects
     if properties is not None and name not in properties:
         value = thing.__dict__.get(name)
         # Fields that the client does not know yet lie apart.
-        return thing.__pydantic_extra__.get(name) if value is None and thing.__pydantic_extra__ else value
+        return (
+            thing.__pydantic_extra__.get(name)
+            if value is None and thing.__pydantic_extra__
+            else value
+        )
     value = getattr(thing, name, None)
     if value is None and hasattr(kind, "keys") and isinstance(thing, Mapping):
         return thing.get(name)

@@ -144,7 +144,7 @@ class PrometheusMetrics:
             ("cache_write", call.cache_write_tokens),
             ("reasoning", call.reasoning_tokens),
         ):
-            if count is not None and count > 0:
+            if count and count > 0:
                 child = series.tokens.get(kind)
                 if child is None:
                     child = series.tokens[kind] = self.tokens.labels(series.label, kind)

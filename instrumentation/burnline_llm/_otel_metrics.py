@@ -37,8 +37,8 @@ _TOKENS = tuple(float(4**power) for power in range(14))
 _AGENTS = tuple(0.1 * 2**power for power in range(13))
 _WORKFLOWS = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 _MOST_SETS = 2_000
-# For gaps between chunks: there are many, an exemplar of each costs time, and that of the call's duration leads
-# to the same trace.
+# For gaps between chunks: an exemplar of each costs time, and that of the call's duration leads to the same
+# trace.
 _NO_TRACE = set_span_in_context(INVALID_SPAN, Context())
 
 

@@ -112,6 +112,8 @@ class CallProfiles:
 
     def completed(self, call: "Call") -> None:
         """A call has ended."""
+        if not (self._running or self._texts):
+            return
         if call in self._running:
             mode, running = self._running.pop(call)
             attach(call.span, mode, running.stop())

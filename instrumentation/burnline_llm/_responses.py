@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def _whole(thing: Any, name: str) -> int | None:  # noqa: ANN401
     value = get(thing, name)
     if value is None or value.__class__ is int:
-        return value  # type: ignore[no-any-return]
+        return value
     return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
@@ -36,23 +36,26 @@ def read(call: "Call", response: object) -> None:
     """Put what an answer says into a call."""
     if response is None or isinstance(response, str | bytes | int | float | bool):
         return
-    call.response_model = (
-        _text(get(response, "model"))
-        or _text(get(response, "model_version"))
-        or call.response_model
-    )
-    call.response_id = (
-        _text(get(response, "id")) or _text(get(response, "response_id")) or call.response_id
-    )
-    tier = get(response, "service_tier")
-    if isinstance(tier, str):
-        call.service_tier = tier
-    reasons = finish_reasons(response)
+    told = fields_of(response)
+    _read_head(call, told)
+    reasons = finish_reasons(told)
     if reasons:
         call.finish_reasons = reasons
-    usage = usage_of(response)
+    usage = usage_of(told)
     if usage is not None:
         read_usage(call, usage)
+
+
+def _read_head(call: "Call", told: Any) -> None:  # noqa: ANN401
+    model = _text(get(told, "model")) or _text(get(told, "model_version"))
+    if model:
+        call.response_model = model
+    named = _text(get(told, "id")) or _text(get(told, "response_id"))
+    if named:
+        call.response_id = named
+    tier = get(told, "service_tier")
+    if isinstance(tier, str):
+        call.service_tier = tier
 
 
 def usage_of(response: Any) -> Any:  # noqa: ANN401
@@ -68,8 +71,8 @@ def finish_reasons(response: Any) -> tuple[str, ...]:  # noqa: ANN401
     """Why the model stopped, as the provider calls it, one for each answer."""
     choices = get(response, "choices") or get(response, "candidates")
     if isinstance(choices, list | tuple):
-        found = (_text(get(c, "finish_reason") or get(c, "finishReason")) for c in choices)
-        return tuple(reason for reason in found if reason)
+        found = [_text(get(c, "finish_reason") or get(c, "finishReason")) for c in choices]
+        return tuple([reason for reason in found if reason])
     reason = _text(get(response, "stop_reason") or get(response, "stopReason"))
     if reason is None and get(response, "object") == "response":
         reason = _text(get(get(response, "incomplete_details"), "reason")) or _text(
@@ -80,6 +83,7 @@ def finish_reasons(response: Any) -> tuple[str, ...]:  # noqa: ANN401
 
 def read_usage(call: "Call", usage: Any) -> None:  # noqa: ANN401
     """Put the tokens that a usage record tells into a call."""
+    usage = fields_of(usage)
     if _whole(usage, "prompt_tokens") is not None or _whole(usage, "completion_tokens") is not None:
         _chat(call, usage)
     elif _whole(usage, "input_tokens") is not None or _whole(usage, "output_tokens") is not None:
@@ -101,10 +105,10 @@ def _chat(call: "Call", usage: Any) -> None:  # noqa: ANN401
     details = get(usage, "prompt_tokens_details")
     cached = _whole(details, "cached_tokens")
     written = _whole(details, "cache_write_tokens")
-    # OpenAI's own have no such fields, and asking for what is not there takes time.
-    if not type(usage).__module__.startswith("openai."):
-        cached = cached if cached is not None else _whole(usage, "cache_read_input_tokens")
-        written = written if written is not None else _whole(usage, "cache_creation_input_tokens")
+    if cached is None:
+        cached = _whole(usage, "cache_read_input_tokens")
+    if written is None:
+        written = _whole(usage, "cache_creation_input_tokens")
     call.usage(
         input_tokens=_whole(usage, "prompt_tokens"),
         output_tokens=_whole(usage, "completion_tokens"),
@@ -227,17 +231,7 @@ class ChunkReader:
         """Put what the chunks said into the call."""
         head, self._head = self._head, None
         if head is not None:
-            call.response_model = (
-                _text(get(head, "model"))
-                or _text(get(head, "model_version"))
-                or call.response_model
-            )
-            call.response_id = (
-                _text(get(head, "id")) or _text(get(head, "response_id")) or call.response_id
-            )
-            tier = get(head, "service_tier")
-            if isinstance(tier, str):
-                call.service_tier = tier
+            _read_head(call, fields_of(head))
         if self._reasons:
             call.finish_reasons = tuple(reason for _, reason in sorted(self._reasons.items()))
         if self._begun is not None:

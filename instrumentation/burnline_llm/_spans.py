@@ -120,12 +120,11 @@ class Timed:
                 self.span.set_attributes(self.attributes)
         except Exception as mishap:  # noqa: BLE001 - the span ends in any case
             _guard.failed(f"{type(self).__name__}._finished", mishap)
-        self._close(self.started_ns + elapsed)
+        try:
+            self.span.end(self.started_ns + elapsed)
+        except Exception as mishap:  # noqa: BLE001 - of a span processor
+            _guard.failed(f"{type(self).__name__}.end", mishap)
         self.error = None  # its traceback holds frames of the application
-
-    @_guard.guarded
-    def _close(self, at: int) -> None:
-        self.span.end(at)
 
     def __enter__(self) -> Self:
         self.start()

@@ -2,6 +2,7 @@
 
 import burnline_llm as llm
 import pytest
+from burnline_llm._calls import MOST_GAPS
 from burnline_llm._metrics import MOST_MODELS
 from opentelemetry import trace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -54,16 +55,16 @@ def test_models_are_bounded(told: Seen) -> None:
     assert told.value("llm_requests_total", model="other", status="ok") == 7
 
 
-@pytest.mark.parametrize("chunks", [1, 2, 129, 130, 5_000])
+@pytest.mark.parametrize("chunks", [1, 2, MOST_GAPS + 1, MOST_GAPS + 2, 5_000])
 def test_gaps_of_a_stream_are_bounded(told: Seen, chunks: int) -> None:
     with llm.call(model="m") as call:
         for _ in range(chunks):
             call.chunk()
     counts = [p.count for p in told.points("gen_ai.client.operation.time_per_output_chunk")]
-    if chunks <= 129:
+    if chunks <= MOST_GAPS + 1:
         assert sum(counts) == chunks - 1
     else:
-        assert 64 <= counts[0] <= 128
+        assert MOST_GAPS / 2 <= counts[0] <= MOST_GAPS
 
 
 def test_tokens_in_opentelemetry(told: Seen) -> None:
