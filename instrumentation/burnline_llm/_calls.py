@@ -14,8 +14,8 @@ from burnline_llm._runtime import ready, runtime
 from burnline_llm._spans import Timed
 
 T = TypeVar("T")
-# Gaps between a stream's chunks that are kept for the histogram. Recording one takes some 10 us, more than all
-# else done for a chunk: of a longer stream every second one is kept, every fourth, and so on.
+# Gaps between chunks of a stream that are kept for the histogram. Recording one takes some 10 us, more than
+# all else done for a chunk: of a longer stream every second one is kept, every fourth, and so on.
 MOST_GAPS = 16
 _TOKENS = (
     "input_tokens",

@@ -21,9 +21,11 @@ def _whole(thing: Any, name: str) -> int | None:  # noqa: ANN401
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401
-    if value is None or isinstance(value, str):
-        return value
-    name = getattr(value, "name", None)  # an enumeration of Google's
+    if value is None or value.__class__ is str:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, str):
+        return str.__str__(value)  # the value of Google's enumerations
+    name = getattr(value, "name", None)
     return name if isinstance(name, str) else None
 
 
@@ -47,12 +49,14 @@ def read(call: "Call", response: object) -> None:
 
 
 def _read_head(call: "Call", told: Any) -> None:  # noqa: ANN401
-    model = _text(get(told, "model")) or _text(get(told, "model_version"))
-    if model:
-        call.response_model = model
-    named = _text(get(told, "id")) or _text(get(told, "response_id"))
-    if named:
-        call.response_id = named
+    for name in ("model", "model_version", "modelVersion"):
+        if text := _text(get(told, name)):
+            call.response_model = text
+            break
+    for name in ("id", "response_id", "responseId"):
+        if text := _text(get(told, name)):
+            call.response_id = text
+            break
     tier = get(told, "service_tier")
     if isinstance(tier, str):
         call.service_tier = tier
@@ -205,7 +209,7 @@ class ChunkReader:
         choices = get(told, "choices") or get(told, "candidates")
         if choices:
             for place, choice in enumerate(choices):
-                reason = get(choice, "finish_reason")
+                reason = get(choice, "finish_reason") or get(choice, "finishReason")
                 if reason is not None and (text := _text(reason)):
                     index = get(choice, "index")
                     self._reasons[index if isinstance(index, int) else place] = text

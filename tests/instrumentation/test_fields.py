@@ -1,13 +1,17 @@
 """Fields are found the same in a client's objects, models of pydantic's, and dicts."""
 
+from enum import Enum
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
+import burnline_llm as llm
 import pytest
 from burnline_llm._fields import fields_of, get
 from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel, ConfigDict
+
+from tests.instrumentation.telemetry import Seen
 
 
 class Plain(BaseModel):
@@ -64,3 +68,28 @@ def test_openai_chunks_are_read_from_their_dict() -> None:
     assert fields_of(chunk).__class__ is dict
     assert get(fields_of(chunk), "obfuscation") == "x"
     assert get(chunk, "usage") is None
+
+
+class Reason(str, Enum):  # noqa: UP042 - google-genai's are so
+    STOP = "STOP"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("reason", ["STOP", Reason.STOP])
+def test_googles_json_and_enumerations(told: Seen, stream: bool, reason: str) -> None:
+    answer = {
+        "candidates": [{"finishReason": reason}],
+        "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5},
+        "modelVersion": "gemini-2.5-flash-001",
+        "responseId": "r1",
+    }
+    with llm.call(provider="gcp.gemini", model="gemini-2.5-flash") as call:
+        if stream:
+            call.chunk(answer)
+        else:
+            call.response(answer)
+    attributes = told.span.attributes
+    assert attributes["gen_ai.response.model"] == "gemini-2.5-flash-001"
+    assert attributes["gen_ai.response.id"] == "r1"
+    assert attributes["gen_ai.usage.output_tokens"] == 5
+    assert [kind.__class__ for kind in attributes["gen_ai.response.finish_reasons"]] == [str]
