@@ -76,7 +76,7 @@ class Reason(str, Enum):  # noqa: UP042 - google-genai's are so
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("reason", ["STOP", Reason.STOP])
-def test_googles_json_and_enumerations(told: Seen, stream: bool, reason: str) -> None:
+def test_googles_json_and_enumerations(told: Seen, *, stream: bool, reason: str) -> None:
     answer = {
         "candidates": [{"finishReason": reason}],
         "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5},
