@@ -6,9 +6,9 @@ is the difference of their medians. Spans and metrics go by each library's own e
 accepts them.
 
 Twice: against a mock provider on this machine, as an application does; and with the answers ready in the
-process, where there is less noise. Three clocks: CPU of the calling thread, which is what the call pays; CPU of
-the whole process, exporting included; and the wall's, which tells something on an idle machine alone. On a busy
-machine even the first is slow by turns, for caches are shared: so the least that any call took is compared, too.
+process, where there is less noise. Three clocks: CPU of the calling thread, which is what the call pays; CPU
+of the whole process, exporting included; and the wall's, which tells something on an idle machine alone. On
+a busy machine even the first is slow by turns: so the least that any call took is compared, too.
 """
 
 import json
