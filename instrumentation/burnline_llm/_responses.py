@@ -22,7 +22,7 @@ def _whole(thing: Any, name: str) -> int | None:  # noqa: ANN401
 
 def _text(value: Any) -> str | None:  # noqa: ANN401
     if value is None or value.__class__ is str:
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(value, str):
         return str.__str__(value)  # the value of Google's enumerations
     name = getattr(value, "name", None)
