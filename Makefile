@@ -1,9 +1,12 @@
-# `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter.
+# `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter,
+# WORKERS=1 how many processes run the tests.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo stack test test-libraries lint types audit bench bench-detection bench-overhead fuzz soak \
 	soak-overload soak-disk soak-downstream schema lock clean
 
 BIN := .venv/bin
+# Half of the tests wait for servers, so that two workers take little more than half the time.
+WORKERS ?= 2
 SERVERS_HINT = command -v prometheus >/dev/null && command -v prometheus-alertmanager >/dev/null \
 	|| echo "burnline: no prometheus or prometheus-alertmanager on the PATH: what needs them is skipped (Debian: apt-get install prometheus prometheus-alertmanager)"
 
@@ -23,7 +26,7 @@ stack:  ## everything around an LLM application in containers, with a sample; sa
 
 test: setup lint types  ## set up, then lint, types and all the tests
 	@$(SERVERS_HINT)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: setup  ## ruff and the import contracts
 	$(BIN)/ruff check .
