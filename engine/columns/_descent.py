@@ -18,8 +18,8 @@ BELOW, INSIDE, SEEN = 1, 4, 16
 # And of a span's name in a service: such a span stood beside one that counted.
 BESIDE = 32
 _COVERS, _LIES_IN = 3, 12
-# A slot of a table is the key of what is remembered, with that in its lowest bits: one place in memory to wait
-# for. 57 bits tell keys apart; of all calls about one in 10^10 is taken for another.
+# A slot of a table is the key of what is remembered, with that in its lowest bits: one place in memory
+# to wait for. 57 bits tell keys apart; of full tables one look-up in some 10^10 finds another's.
 _FLAG_BITS = np.uint64(6)
 _FLAGS = np.uint64(63)
 _LEAST = np.uint64(64)  # no key is 0, which is a free slot
@@ -45,7 +45,7 @@ def in_time(starts: Uint64s, ends: Uint64s) -> NDArray[np.int64]:
     It is `np.lexsort((~starts, ends))` by digits: many clocks give milliseconds, so that most ends are equal.
     """
     order = np.arange(starts.size)
-    if starts.size < 2:  # noqa: PLR2004
+    if starts.size < 2:
         return order
     other = np.empty_like(order)
     last_start, first_end = starts.max(), ends.min()
@@ -95,17 +95,51 @@ def _note(table: Uint64s, key: np.uint64, what: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def decide(
-    order: NDArray[np.int64],
-    first: int,
-    room: int,
-    kinds: Bytes,
+def keys_of(
     services: Uint64s,
     traces: Uint64s,
     ids: Uint64s,
     parents: Uint64s,
     responses: Uint64s,
     names: Uint64s,
+) -> Uint64s:
+    """What each row is remembered by, side by side: rows are decided in another order than they lie in.
+
+    Args:
+        services: a hash of each row's service.
+        traces: `uint64[n, 2]`, zeros where unknown.
+        ids: of the spans, 0 where unknown.
+        parents: their parents', 0 where there is none.
+        responses: a hash of what the provider calls its answer, 0 where unknown.
+        names: a hash of each span's name.
+
+    Returns:
+        `uint64[n, 5]`: the span, its parent, the answer (0 where unknown); the answer and the span's name;
+        the service and the span's name.
+    """
+    keys = np.zeros((services.size, 5), np.uint64)
+    for row in range(services.size):
+        trace = _mix(_mix(services[row], traces[row, 0]), traces[row, 1])
+        # Without ids nothing can be told apart, so nothing is remembered.
+        if ids[row] != _ZERO and (traces[row, 0] != _ZERO or traces[row, 1] != _ZERO):
+            keys[row, 0] = _mix(trace, ids[row]) & _KEY | _LEAST
+            if parents[row] != _ZERO:
+                keys[row, 1] = _mix(trace, parents[row]) & _KEY | _LEAST
+        if responses[row] != _ZERO:
+            answer = _mix(services[row], responses[row])
+            keys[row, 2] = answer & _KEY | _LEAST
+            keys[row, 3] = _mix(answer, names[row]) & _KEY | _LEAST
+        keys[row, 4] = _mix(_mix(services[row], names[row]), _ONE) & _KEY | _LEAST
+    return keys
+
+
+@njit(cache=True, nogil=True)
+def decide(
+    order: NDArray[np.int64],
+    first: int,
+    room: int,
+    kinds: Bytes,
+    keys: Uint64s,
     table: Uint64s,
     old: Uint64s,
     counts: NDArray[np.bool_],
@@ -117,12 +151,7 @@ def decide(
         first: how many were decided before.
         room: keys that may be added.
         kinds: of each row `PLAIN` to `OTHER`.
-        services: a hash of each row's service.
-        traces: `uint64[n, 2]`, zeros where unknown.
-        ids: of the spans, 0 where unknown.
-        parents: their parents', 0 where there is none.
-        responses: a hash of what the provider calls its answer, 0 where unknown.
-        names: a hash of each span's name.
+        keys: as `keys_of` gives them.
         table: what is remembered; a power of two of slots, 0 where free.
         old: what was remembered before, only read.
         counts: set where a row is the call.
@@ -138,12 +167,8 @@ def decide(
         kind = kinds[row]
         if kind == OTHER:
             continue
-        trace = _mix(_mix(services[row], traces[row, 0]), traces[row, 1])
-        # Without ids nothing can be told apart, so nothing is remembered.
-        has_id = ids[row] != _ZERO and (traces[row, 0] != _ZERO or traces[row, 1] != _ZERO)
-        has_parent = has_id and parents[row] != _ZERO
-        me = _mix(trace, ids[row]) & _KEY | _LEAST
-        above = _mix(trace, parents[row]) & _KEY | _LEAST
+        me, above, answer, as_named, named = keys[row]
+        has_id, has_parent = me != _ZERO, above != _ZERO
         of_me = _known(table, old, me) if has_id else 0
         if kind == PLAIN:
             if has_parent:
@@ -157,10 +182,7 @@ def decide(
         inside = INSIDE << (kind - GENERATES)
         of_above = _known(table, old, above) if has_parent else 0
         counted = of_me & (SEEN | below) == 0 and of_above & inside == 0
-        answer = _mix(services[row], responses[row]) & _KEY | _LEAST
-        as_named = _mix(answer, names[row]) & _KEY | _LEAST
-        named = _mix(_mix(services[row], names[row]), _ONE) & _KEY | _LEAST
-        if counted and responses[row] == _ZERO:
+        if counted and answer == _ZERO:
             # A call that failed has no answer to know it by; but its like had another beside it.
             if _known(table, old, named) & BESIDE:
                 counted = False
@@ -168,10 +190,7 @@ def decide(
         elif counted:
             # Another library's span of the same answer; the same library's is another call, which a
             # cache has answered.
-            if (
-                _known(table, old, answer) != 0
-                and _known(table, old, as_named) == 0
-            ):
+            if _known(table, old, answer) != 0 and _known(table, old, as_named) == 0:
                 counted = False
                 added += _note(table, named, BESIDE)
             else:

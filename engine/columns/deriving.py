@@ -189,15 +189,10 @@ def _found(wanted: Field, alias: Alias, rows: Rows) -> Column:
     """The first that a span has of all ways in which an attribute is sent."""
     columns, texts = rows.columns, rows.texts
     column = columns[wanted]
-
-    def sent(names: Iterable[str]) -> list[str]:
-        """Those that some span has: no library uses more than one or two."""
-        return [name for name in names if not _texts.absent(columns[Field("span", name)])]
-
-    for name in sent(alias.milliseconds):
+    for name in _sent(columns, alias.milliseconds):
         values = texts.numbers(columns[Field("span", name)]) / 1000
         column = _texts.first_of(column, _texts.floats(values))
-    if when_streamed := sent(alias.when_streamed):
+    if when_streamed := _sent(columns, alias.when_streamed):
         kinds, bits = columns[Field("span", _STREAM)]
         streamed = (kinds == Kind.BOOL) & (bits == 1)
         for name in when_streamed:
@@ -205,14 +200,13 @@ def _found(wanted: Field, alias: Alias, rows: Rows) -> Column:
             other = Column(np.where(streamed, other.kinds, Kind.NIL).astype(np.uint8), other.bits)
             column = _texts.first_of(column, other)
     for name in alias.events:
-        if not _texts.absent(columns[_event(name)]):
-            column = _texts.first_of(column, _since_start(columns[_event(name)], rows.batch))
+        column = _texts.first_of(column, _since_start(columns[_event(name)], rows.batch))
     if alias.exception:
         column = _texts.first_of(column, columns[_exception(alias.exception)])
-    for name in sent(alias.count):
+    for name in _sent(columns, alias.count):
         found = _counted(columns[Field("span", name)], column, alias.count[name], texts)
         column = _texts.first_of(column, found)
-    for name in sent(alias.json):
+    for name in _sent(columns, alias.json):
         found = _inside(columns[Field("span", name)], column, alias.json[name], texts)
         column = _texts.first_of(column, found)
     for name in alias.at_last:
@@ -220,7 +214,14 @@ def _found(wanted: Field, alias: Alias, rows: Rows) -> Column:
     return column
 
 
+def _sent(columns: Mapping[Field, Column], names: Iterable[str]) -> list[str]:
+    """The names that some span has; no library uses more than one or two."""
+    return [name for name in names if not _texts.absent(columns[Field("span", name)])]
+
+
 def _since_start(times: Column, batch: SpanBatch) -> Column:
+    if _texts.absent(times):
+        return times
     there = (times.kinds == Kind.INT) & (times.bits.view(np.uint64) >= batch.start_ns)
     seconds = (times.bits.view(np.uint64) - batch.start_ns).view(np.int64) / 1e9
     return _texts.floats(np.where(there, seconds, np.nan))

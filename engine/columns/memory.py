@@ -82,14 +82,14 @@ class CallMemory:
         # Exporters put the spans of one library together; children end before their parents.
         order = _descent.in_time(batch.start_ns, batch.end_ns)
         traces = np.ascontiguousarray(batch.trace_ids).view(np.uint64).reshape(len(batch), 2)
+        keys = _descent.keys_of(services, traces, *ids, responses, names)
         at = 0
         with self._lock:
             while at < len(order):
                 room = self._make_room()
                 at, added = _descent.decide(
-                    order, at, room, kinds, services, traces, *ids, responses, names,
-                    self._new.keys, self._old.keys, counts,
-                )  # fmt: skip
+                    order, at, room, kinds, keys, self._new.keys, self._old.keys, counts
+                )
                 self._new.used += added
         return counts
 
