@@ -34,9 +34,8 @@ from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from detectors.default import warm_up as warm_up_detectors
 from engine import price_files
-from engine.columns.measure import Measurer, warm_up
+from engine.columns.measure import Measurer, is_cached, warm_up
 from engine.columns.memory import CallMemory
-from engine.columns.spans import is_cached
 from engine.receivers.limits import Limits
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.sinks.board import Board

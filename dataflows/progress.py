@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from detectors.default import warm_up as warm_up_detectors
-from engine.columns.measure import warm_up
-from engine.columns.spans import is_cached
+from engine.columns.measure import is_cached, warm_up
 from engine.recordings.files import Progress as Hook
 
 

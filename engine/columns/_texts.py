@@ -54,7 +54,8 @@ class Texts:
         are_texts = column.kinds == Kind.STRING
         if not are_texts.any():
             return column
-        codes = column.bits[are_texts]
+        everywhere = bool(are_texts.all())
+        codes = column.bits if everywhere else column.bits[are_texts]
         changes: list[tuple[int, str]] = []
         for code in self.used(codes):
             text = self.strings[code]
@@ -67,6 +68,8 @@ class Texts:
         for code, meant in changes:
             into[code] = self.code(meant) if meant else -1
         meant_codes = into[codes]
+        if everywhere and meant_codes.min() >= 0:
+            return Column(column.kinds, meant_codes)
         kinds, bits = column.kinds.copy(), column.bits.copy()
         bits[are_texts] = np.where(meant_codes < 0, 0, meant_codes)
         kinds[are_texts] = np.where(meant_codes < 0, Kind.NIL, Kind.STRING)
@@ -75,6 +78,15 @@ class Texts:
     def numbers(self, column: Column) -> Floats:
         """Values as numbers, texts that are numbers too; NaN where there is none."""
         kinds, bits = column
+        if len(kinds) and (kinds == kinds[0]).all():
+            # By far the most: nobody sends it, or all do in one way.
+            match kinds[0]:
+                case Kind.NIL:
+                    return np.full(len(kinds), np.nan)
+                case Kind.INT:
+                    return bits.astype(np.float64)
+                case Kind.FLOAT:
+                    return bits.view(np.float64).copy()
         values = np.where(kinds == Kind.FLOAT, bits.view(np.float64), bits.astype(np.float64))
         values[(kinds != Kind.INT) & (kinds != Kind.FLOAT)] = np.nan
         are_texts = kinds == Kind.STRING
@@ -92,11 +104,19 @@ class Texts:
         are_texts = column.kinds == Kind.STRING
         if are_texts.any():
             table = np.zeros(len(self.strings), np.int64)
-            codes = column.bits[are_texts]
+            everywhere = bool(are_texts.all())
+            codes = column.bits if everywhere else column.bits[are_texts]
             for code in self.used(codes):
                 table[code] = judge(self.strings[code])
+            if everywhere:
+                return table[codes]
             answers[are_texts] = table[codes]
         return answers
+
+
+def absent(column: Column) -> bool:
+    """Whether no row has it."""
+    return not column.kinds.any()
 
 
 def floats(values: Floats) -> Column:
@@ -116,7 +136,7 @@ def truths(values: Mask) -> Column:
 def first_of(first: Column, other: Column) -> Column:
     """The first where it is there, else the other."""
     there = first.kinds != Kind.NIL
-    if there.all():
+    if there.all() or absent(other):
         return first
     return Column(
         np.where(there, first.kinds, other.kinds), np.where(there, first.bits, other.bits)
@@ -130,7 +150,7 @@ def as_numbers(column: Column, texts: Texts) -> tuple[Column, int]:
         the column, and how many values were there and no such number.
     """
     kinds, bits = column
-    if not np.isin(kinds, (Kind.NIL, Kind.INT), invert=True).any() and not (bits < 0).any():
+    if ((kinds == Kind.NIL) | (kinds == Kind.INT)).all() and not (bits < 0).any():
         return column, 0
     values = texts.numbers(column)
     usable = np.isfinite(values) & (values >= 0)
@@ -150,7 +170,7 @@ def as_numbers(column: Column, texts: Texts) -> tuple[Column, int]:
 def as_truths(column: Column, texts: Texts) -> Column:
     """Texts and numbers that say true or false as BOOL; others stay."""
     kinds, bits = column
-    if not np.isin(kinds, (Kind.NIL, Kind.BOOL), invert=True).any():
+    if ((kinds == Kind.NIL) | (kinds == Kind.BOOL)).all():
         return column
     said = texts.judged(
         column, lambda text: {"true": 2, "1": 2, "false": 1, "0": 1}.get(text.lower(), 0)

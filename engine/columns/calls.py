@@ -84,11 +84,13 @@ def _kind_of(operation: str) -> int:
 
 def _cost(rows: "Rows") -> Column:
     own = rows.texts.numbers(rows.columns[llm.COST])
-    refused = ~(np.isfinite(own) & (own >= 0)) & (rows.columns[llm.COST].kinds != Kind.NIL)
-    if refused.any():
-        rows.rejected[llm.COST.name] += int(refused.sum())
-    # Who sends 0 did not know the price; only the table knows that a model is free.
-    dollars = np.where(np.isfinite(own) & (own > 0), own, np.nan)
+    dollars = own
+    if not _texts.absent(rows.columns[llm.COST]):
+        refused = ~(np.isfinite(own) & (own >= 0)) & (rows.columns[llm.COST].kinds != Kind.NIL)
+        if refused.any():
+            rows.rejected[llm.COST.name] += int(refused.sum())
+        # Who sends 0 did not know the price; only the table knows that a model is free.
+        dollars = np.where(np.isfinite(own) & (own > 0), own, np.nan)
     if rows.duplicates is not None:
         dollars[rows.duplicates] = np.nan
     rows.reasons = np.zeros(len(own), np.uint8)

@@ -111,7 +111,7 @@ class CostColumns:
             end_ns,
         )
         absent = np.full(len(end_ns), np.nan)
-        return _priced(self._rates, places, *(tokens.get(kind, absent) for kind in _KINDS))
+        return priced(self._rates, places, *(tokens.get(kind, absent) for kind in _KINDS))
 
     def _places(
         self,
@@ -209,11 +209,11 @@ def _rows(period: Period) -> list[list[float]]:
 def warm_up() -> None:
     """Compile the kernel, or load it from numba's cache."""
     none, place = np.zeros(1), np.zeros(1, np.int64)
-    _priced(np.array([_UNKNOWN]), place, none, none, none, none, none, none)
+    priced(np.array([_UNKNOWN]), place, none, none, none, none, none, none)
 
 
 @njit(cache=True, nogil=True)
-def _priced(
+def priced(
     rates: NDArray[np.float64],
     places: NDArray[np.int64],
     inputs: NDArray[np.float64],
@@ -223,6 +223,7 @@ def _priced(
     reasonings: NDArray[np.float64],
     hours: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Dollars of each row by its place among the rates, and the reason where it has none."""
     n = len(places)
     dollars = np.full(n, np.nan)
     reasons = np.empty(n, np.uint8)

@@ -25,6 +25,7 @@ from slo.llm import DERIVED
 
 _STREAM = "gen_ai.request.stream"
 EXCEPTION = "exception"
+_CACHED = (llm.CACHE_READ_TOKENS, llm.CACHE_WRITE_TOKENS)
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ class Deriver:
         if alias.without_cached:
             for name in alias.without_cached["sender"]:
                 self._read(Field("span", name), (name,))
-            for needed in (llm.PROVIDER, llm.CACHE_READ_TOKENS, llm.CACHE_WRITE_TOKENS):
+            for needed in (llm.PROVIDER, *_CACHED):
                 self._need(needed)
         if alias.unless_zero:
             other = Field("span", alias.unless_zero)
@@ -188,13 +189,13 @@ def _found(wanted: Field, alias: Alias, rows: Rows) -> Column:
     """The first that a span has of all ways in which an attribute is sent."""
     columns, texts = rows.columns, rows.texts
     column = columns[wanted]
-    for name in alias.milliseconds:
+    for name in _sent(columns, alias.milliseconds):
         values = texts.numbers(columns[Field("span", name)]) / 1000
         column = _texts.first_of(column, _texts.floats(values))
-    if alias.when_streamed:
+    if when_streamed := _sent(columns, alias.when_streamed):
         kinds, bits = columns[Field("span", _STREAM)]
         streamed = (kinds == Kind.BOOL) & (bits == 1)
-        for name in alias.when_streamed:
+        for name in when_streamed:
             other = columns[Field("span", name)]
             other = Column(np.where(streamed, other.kinds, Kind.NIL).astype(np.uint8), other.bits)
             column = _texts.first_of(column, other)
@@ -202,16 +203,25 @@ def _found(wanted: Field, alias: Alias, rows: Rows) -> Column:
         column = _texts.first_of(column, _since_start(columns[_event(name)], rows.batch))
     if alias.exception:
         column = _texts.first_of(column, columns[_exception(alias.exception)])
-    for name, key in alias.count.items():
-        column = _texts.first_of(column, _counted(columns[Field("span", name)], column, key, texts))
-    for name, key in alias.json.items():
-        column = _texts.first_of(column, _inside(columns[Field("span", name)], column, key, texts))
+    for name in _sent(columns, alias.count):
+        found = _counted(columns[Field("span", name)], column, alias.count[name], texts)
+        column = _texts.first_of(column, found)
+    for name in _sent(columns, alias.json):
+        found = _inside(columns[Field("span", name)], column, alias.json[name], texts)
+        column = _texts.first_of(column, found)
     for name in alias.at_last:
         column = _texts.first_of(column, columns[Field("span", name)])
     return column
 
 
+def _sent(columns: Mapping[Field, Column], names: Iterable[str]) -> list[str]:
+    """The names that some span has; no library uses more than one or two."""
+    return [name for name in names if not _texts.absent(columns[Field("span", name)])]
+
+
 def _since_start(times: Column, batch: SpanBatch) -> Column:
+    if _texts.absent(times):
+        return times
     there = (times.kinds == Kind.INT) & (times.bits.view(np.uint64) >= batch.start_ns)
     seconds = (times.bits.view(np.uint64) - batch.start_ns).view(np.int64) / 1e9
     return _texts.floats(np.where(there, seconds, np.nan))
@@ -273,8 +283,10 @@ def _with_cached(column: Column, alias: Alias, rows: Rows) -> Column:
     """With cached tokens added where a sender leaves them out."""
     columns, texts = rows.columns, rows.texts
     rule = alias.without_cached
+    if all(_texts.absent(columns[each]) for each in _CACHED):
+        return column
     cached = np.zeros(len(rows.batch))
-    for which in (llm.CACHE_READ_TOKENS, llm.CACHE_WRITE_TOKENS):
+    for which in _CACHED:
         cached += np.nan_to_num(texts.numbers(columns[which]))
     may = (column.kinds == Kind.INT) & (cached > 0)
     if not may.any():

@@ -13,7 +13,17 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import _grouping, _usage_kernel, content, memory, spans
+from engine.columns import (
+    _compiled,
+    _descent,
+    _grouping,
+    _kernel,
+    _usage_kernel,
+    content,
+    costs,
+    memory,
+    spans,
+)
 from engine.columns._grouping import count
 from engine.columns._money import count_money, price
 from engine.columns._otlp_metrics import parse
@@ -51,6 +61,22 @@ LATEST_NS = 2**64 - 1
 # How long after its bucket had closed an event came: seconds at most, and the classes' names.
 AGES = (30, 300, 3600, 86400)
 AGE_NAMES = ("30s", "5m", "1h", "1d", "more")
+
+# All that a warm-up compiles, so that nothing is compiled in the flow.
+KERNELS = (
+    _kernel.decode,
+    _kernel.count,
+    _kernel.find_content,
+    _kernel.blank,
+    _grouping.group_rows,
+    _grouping.count,
+    _descent.in_time,
+    _descent.keys_of,
+    _descent.decide,
+    _descent.rehash,
+    costs.priced,
+    _usage_kernel.tally,
+)
 
 T = TypeVar("T", bound=Hashable)
 S = TypeVar("S")
@@ -606,4 +632,10 @@ def warm_up() -> None:
     content.warm_up()
     _grouping.warm_up()
     memory.warm_up()
+    costs.warm_up()
     _usage_kernel.warm_up()
+
+
+def is_cached() -> bool:
+    """Whether a warm-up will find all kernels on disk (as far as file times tell)."""
+    return _compiled.are_cached(KERNELS)

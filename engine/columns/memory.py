@@ -80,16 +80,16 @@ class CallMemory:
         """
         counts = np.zeros(len(batch), np.bool_)
         # Exporters put the spans of one library together; children end before their parents.
-        order = np.lexsort((~batch.start_ns, batch.end_ns))
+        order = _descent.in_time(batch.start_ns, batch.end_ns)
         traces = np.ascontiguousarray(batch.trace_ids).view(np.uint64).reshape(len(batch), 2)
+        keys = _descent.keys_of(services, traces, *ids, responses, names)
         at = 0
         with self._lock:
             while at < len(order):
                 room = self._make_room()
                 at, added = _descent.decide(
-                    order, at, room, kinds, services, traces, *ids, responses, names,
-                    self._new.keys, self._new.flags, self._old.keys, self._old.flags, counts,
-                )  # fmt: skip
+                    order, at, room, kinds, keys, self._new.keys, self._old.keys, counts
+                )
                 self._new.used += added
         return counts
 
@@ -106,16 +106,15 @@ class CallMemory:
 
 
 class _Table:
-    """Keys of a generation, and what is remembered of each."""
+    """Keys of a generation, each with what is remembered of it."""
 
     def __init__(self, slots: int = _LEAST_SLOTS) -> None:
         self.keys = np.zeros(slots, np.uint64)
-        self.flags = np.zeros(slots, np.uint8)
         self.used = 0
 
     def grown(self) -> "_Table":
         larger = _Table(self.keys.size * 4)
-        _descent.rehash(self.keys, self.flags, larger.keys, larger.flags)
+        _descent.rehash(self.keys, larger.keys)
         larger.used = self.used
         return larger
 

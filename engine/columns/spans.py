@@ -4,7 +4,6 @@ import secrets
 import threading
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -247,18 +246,6 @@ def warm_up() -> None:
     """Compile the kernel, or load it from numba's cache: some seconds, or a third of one."""
     _CHECKER.read([b""])
     count(b"")
-
-
-def is_cached() -> bool:
-    """Whether a warm-up will find the compiled kernels on disk (as far as file times tell)."""
-    changed = Path(_kernel.__file__).stat().st_mtime
-    for entry in (_kernel.decode, _kernel.find_content, _kernel.blank):
-        if not entry.stats.cache_path:
-            return False
-        indexes = Path(entry.stats.cache_path).glob(f"_kernel.{entry.__name__}-*.nbi")
-        if not any(index.stat().st_mtime >= changed for index in indexes):
-            return False
-    return True
 
 
 class _Joined:

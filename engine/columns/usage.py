@@ -185,11 +185,10 @@ class _Calls:
         self, named: Sequence[Field], which: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.int64], list[tuple[str, ...]]]:
         """The calls, or some, by the values of columns: each one's class, and the classes' values."""
-        kinds = np.stack([self.columns[each].kinds for each in named])
-        bits = np.stack([self.columns[each].bits for each in named])
-        if which is not None:
-            kinds, bits = kinds[:, which], bits[:, which]
-        ids, firsts = group_rows(np.ascontiguousarray(kinds), np.ascontiguousarray(bits))
+        some = slice(None) if which is None or which.all() else np.flatnonzero(which)
+        kinds = np.stack([self.columns[each].kinds[some] for each in named])
+        bits = np.stack([self.columns[each].bits[some] for each in named])
+        ids, firsts = group_rows(kinds, bits)
         strings = self.shared.batch.strings
         values = [
             texts(*each, strings) for each in zip(kinds[:, firsts], bits[:, firsts], strict=True)

@@ -13,10 +13,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from benchmarks.traffic import payload
 from engine.columns import measure, points
-from engine.columns.measure import BUCKET, Measurer
+from engine.columns.measure import BUCKET, KERNELS, Measurer
 from engine.spool.arrivals import Arrivals
 from slo.columns import Field
+from slo.loading import default_monitors
 from slo.model import HistogramSli, Objective, RollingWindow, SpanSli
 from slo.promql import parse_selector
 from slo.traceql import parse_filter
@@ -216,3 +218,19 @@ def test_a_histogram_split_far_below_its_bound_is_told_once(bounds, told):
     for _ in range(2):
         measurer.measure(Arrivals(clock=CLOCK, metrics=(request.SerializeToString(),)))
     assert found == [(objective.id, "latency", edge) for edge in told]
+
+
+def test_warm_up_leaves_a_cache() -> None:
+    measure.warm_up()
+    assert measure.is_cached()
+
+
+def test_nothing_is_compiled_after_the_warm_up() -> None:
+    measure.warm_up()
+    compiled = [len(kernel.signatures) for kernel in KERNELS]
+    assert all(compiled)
+    measurer = Measurer((OBJECTIVE,), 4, 60, monitors=default_monitors(), usage="full")
+    traffic = payload(2000, CLOCK * 10**9, 1), payload(5, CLOCK * 10**9, 2)
+    for payloads in (traffic, traffic[1:]):
+        measurer.measure(Arrivals(clock=float(CLOCK), traces=payloads))
+    assert [len(kernel.signatures) for kernel in KERNELS] == compiled

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from engine.columns import _descent
 from engine.columns.measure import Measurer
 from engine.columns.memory import CallMemory
 from engine.columns.spans import Reader
@@ -114,6 +116,16 @@ def test_two_libraries_in_traces_of_their_own() -> None:
     assert counted(CallMemory(), *map(payload, spans)) == [
         [True], [False], [True], [False], [True], [False], [True],
     ]  # fmt: skip
+
+
+times = st.one_of(st.integers(0, 3), st.integers(0, 5000), st.integers(0, 2**64 - 1))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(times, times), max_size=40))
+def test_order_of_time(drawn: list[tuple[int, int]]) -> None:
+    starts, ends = np.array(drawn, np.uint64).reshape(-1, 2).T.copy()
+    assert _descent.in_time(starts, ends).tolist() == np.lexsort((~starts, ends)).tolist()
 
 
 def test_what_is_old_is_forgotten() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from engine.columns import _kernel, _walk, measure, spans
+from engine.columns import _kernel, _walk, spans
 from engine.columns.spans import Reader, Refused
 from slo import llm
 from slo.columns import Column, Field, Kind, SpanBatch
@@ -304,11 +304,6 @@ def test_nothing_to_read() -> None:
 def test_unknown_intrinsic_is_refused() -> None:
     with pytest.raises(ValueError, match="no intrinsic 'nmae'; there are name, kind"):
         Reader([Field("intrinsic", "nmae")])
-
-
-def test_warm_up_leaves_a_cache() -> None:
-    measure.warm_up()
-    assert spans.is_cached()
 
 
 def test_spans_smaller_than_any_seen_before_find_room() -> None:
