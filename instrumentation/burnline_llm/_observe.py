@@ -47,6 +47,7 @@ def observe(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        _check(function)
         place = _place_of_model(function) if model is None else None
 
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -66,6 +67,19 @@ def observe(
         return _wrapped(function, begin, stream=stream)
 
     return decorate if function is None else decorate(function)
+
+
+def _check(function: object) -> None:
+    if isinstance(function, staticmethod | classmethod):
+        kind = type(function).__name__
+        raise TypeError(f"write @observe below @{kind}, next to {function.__name__}()")
+    if inspect.isclass(function):
+        raise TypeError(
+            f"@observe stands above a function, and {function.__name__} is a class; "
+            "put it above the method that calls the model"
+        )
+    if not callable(function):
+        raise TypeError(f"@observe stands above a function, and {function!r} is none")
 
 
 def _place_of_model(function: Callable[..., Any]) -> int | None:
