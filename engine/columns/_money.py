@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.columns._shared import Classes, Shared
+from slo import llm
 from slo.columns import Field, Kind
 
 # US dollars of one call. The dearest a model can make costs some tens; more is a mistake of its sender, such
@@ -23,7 +24,8 @@ class Cost(NamedTuple):
         nanodollars: `int64[n]`, rounded to the nearest, 0 where it has no price.
         priced: `bool[n]`.
         refused: `bool[n]`, its price cannot be true: no number, negative, not finite, above `MOST`.
-        unpriced: `bool[n]`, it has none.
+        unpriced: `bool[n]`, it has none, and `span.burnline.cost.unpriced` says why: a call that failed
+            before it used anything misses none.
     """
 
     nanodollars: NDArray[np.int64]
@@ -35,13 +37,15 @@ class Cost(NamedTuple):
 def price(shared: Shared, which: Field, calls: NDArray[np.bool_]) -> Cost:
     """The cost of the calls among a batch's rows."""
     numbers = shared.numbers(which)
-    unpriced = calls & (shared.batch.columns[which].kinds == Kind.NIL)
+    columns = shared.batch.columns
+    absent = calls & (columns[which].kinds == Kind.NIL)
+    unpriced = absent & (columns[llm.UNPRICED].kinds != Kind.NIL)
     with np.errstate(invalid="ignore"):
         sound = numbers.usable & (numbers.values >= 0) & (numbers.values <= MOST)
     priced = calls & sound
     nanodollars = np.zeros(len(calls), np.int64)
     nanodollars[priced] = np.rint(numbers.values[priced] * NANO).astype(np.int64)
-    return Cost(nanodollars, priced, calls & ~sound & ~unpriced, unpriced)
+    return Cost(nanodollars, priced, calls & ~sound & ~absent, unpriced)
 
 
 def count_money(
