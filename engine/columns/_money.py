@@ -9,9 +9,6 @@ from engine.columns._shared import Classes, Shared
 from slo import llm
 from slo.columns import Field, Kind
 
-# US dollars of one call. The dearest a model can make costs some tens; more is a mistake of its sender, such
-# as a sum in another unit, and would use up any budget at once.
-MOST = 10_000.0
 NANO = 1e9
 
 Cells = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -23,7 +20,7 @@ class Cost(NamedTuple):
     Attributes:
         nanodollars: `int64[n]`, rounded to the nearest, 0 where it has no price.
         priced: `bool[n]`.
-        refused: `bool[n]`, its price cannot be true: no number, negative, not finite, above `MOST`.
+        refused: `bool[n]`, its price cannot be true: no number, negative, not finite, above `llm.MOST_DOLLARS`.
         unpriced: `bool[n]`, it has none, and `span.burnline.cost.unpriced` says why: a call that failed
             before it used anything misses none.
     """
@@ -41,7 +38,7 @@ def price(shared: Shared, which: Field, calls: NDArray[np.bool_]) -> Cost:
     absent = calls & (columns[which].kinds == Kind.NIL)
     unpriced = absent & (columns[llm.UNPRICED].kinds != Kind.NIL)
     with np.errstate(invalid="ignore"):
-        sound = numbers.usable & (numbers.values >= 0) & (numbers.values <= MOST)
+        sound = numbers.usable & (numbers.values >= 0) & (numbers.values <= llm.MOST_DOLLARS)
     priced = calls & sound
     nanodollars = np.zeros(len(calls), np.int64)
     nanodollars[priced] = np.rint(numbers.values[priced] * NANO).astype(np.int64)
