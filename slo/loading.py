@@ -134,8 +134,6 @@ class _Loader:
         if "slos" not in data and "anomalies" not in data:
             mend = "write kind: CostBudget" if "budgets" in data else "add slos:, or anomalies:"
             self._tell(path, document.position(()), "slos is missing", mend)
-            if "budgets" in data:
-                return
         head = self._validated(path, document, (), HeadForm, data)
         usable = head is not None
         # What is below is checked without a head, too, so that all problems are told at once.

@@ -20,7 +20,8 @@ class Cost(NamedTuple):
     Attributes:
         nanodollars: `int64[n]`, rounded to the nearest, 0 where it has no price.
         priced: `bool[n]`.
-        refused: `bool[n]`, its price cannot be true: no number, negative, not finite, above `llm.MOST_DOLLARS`.
+        refused: `bool[n]`, its price cannot be true: no number, negative, not finite, above
+            `llm.MOST_DOLLARS`.
         unpriced: `bool[n]`, it has none, and `span.burnline.cost.unpriced` says why: a call that failed
             before it used anything misses none.
     """

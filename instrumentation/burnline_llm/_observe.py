@@ -7,6 +7,7 @@ from typing import Any, TypeVar, overload
 
 from burnline_llm import _generators
 from burnline_llm._calls import Call
+from burnline_llm._functions import check
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +48,7 @@ def observe(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        _check(function)
+        check(function, "observe")
         place = _place_of_model(function) if model is None else None
 
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -67,19 +68,6 @@ def observe(
         return _wrapped(function, begin, stream=stream)
 
     return decorate if function is None else decorate(function)
-
-
-def _check(function: object) -> None:
-    if isinstance(function, staticmethod | classmethod):
-        kind = type(function).__name__
-        raise TypeError(f"write @observe below @{kind}, next to {function.__name__}()")
-    if inspect.isclass(function):
-        raise TypeError(
-            f"@observe stands above a function, and {function.__name__} is a class; "
-            "put it above the method that calls the model"
-        )
-    if not callable(function):
-        raise TypeError(f"@observe stands above a function, and {function!r} is none")
 
 
 def _place_of_model(function: Callable[..., Any]) -> int | None:

@@ -373,3 +373,15 @@ def test_steps(told: Seen) -> None:
 def test_what_is_no_function_cannot_be_observed(what: Any, said: str) -> None:
     with pytest.raises(TypeError, match=re.escape(said)):
         llm.observe(model="gpt-4o")(what)
+
+
+def test_a_step_has_a_name_and_stands_above_a_function_that_is_measured() -> None:
+    def words() -> Iterator[str]:
+        yield "a"
+
+    with pytest.raises(TypeError, match=r"is no name; write such as @llm.tool\('search'\)"):
+        llm.tool(len)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="@workflow stands above a function, and int is a class"):
+        llm.workflow("rag")(int)
+    with pytest.raises(TypeError, match=r"@agent does not measure generators such as words\(\)"):
+        llm.agent("planner")(words)
