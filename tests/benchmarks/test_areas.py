@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
@@ -59,6 +59,7 @@ def _by_definition(label, score, longest):
     return np.mean(areas)
 
 
+@settings(deadline=None)  # a brute-force oracle, on a machine that may be busy
 @given(LABELLED, st.integers(0, 9))
 def test_volume_is_as_defined(rows, longest):
     label, score = _split(rows)

@@ -125,6 +125,23 @@ def test_every_panel_has_data(watched: Watched, promql: str) -> None:
         eventually(lambda: [v for v in values() if not math.isnan(v)], 20)
 
 
+def test_model_calls_have_series(watched: Watched) -> None:
+    labels = 'service="chat-api",provider="openai",model="gpt-4o"'
+
+    def value(promql: str) -> float:
+        return sum(value for _, value in query(watched.prometheus, promql))
+
+    calls = f'burnline_llm_requests_total{{{labels},tenant="acme"'
+    eventually(lambda: value(f'{calls},status="ok"}}') > 250, 30)
+    assert value(f'{calls},status="error"}}') == 250
+    assert value(f'burnline_llm_errors_total{{{labels},error_type="RateLimitError"}}') == 250
+    # All take 0.8 s, in the bucket that ends at 1.
+    seconds = f"burnline_llm_request_duration_seconds_bucket{{{labels}"
+    assert value(f'{seconds},le="0.75"}}') == 0
+    assert value(f'{seconds},le="1.0"}}') >= 500
+    assert value('count(burnline_price_table_info{version!=""})') == 1
+
+
 def test_a_sound_engine_sets_off_nothing(watched: Watched) -> None:
     """And every rule is a query that this Prometheus takes."""
     active = {name for name, rule in ALERTS.items() if query(watched.prometheus, rule["expr"])}
@@ -216,20 +233,3 @@ def test_a_receiver_of_traces_that_is_not_there_costs_one_line(tmp_path: Path) -
     assert [line for line in lines if not line.startswith("{")] == []
     warned = [line["event"] for line in engine.logged() if line["level"] in ("warning", "error")]
     assert sorted(set(warned)) == sorted(warned)
-
-
-def test_model_calls_have_series(watched: Watched) -> None:
-    labels = 'service="chat-api",provider="openai",model="gpt-4o"'
-
-    def value(promql: str) -> float:
-        return sum(value for _, value in query(watched.prometheus, promql))
-
-    calls = f'burnline_llm_requests_total{{{labels},tenant="acme"'
-    eventually(lambda: value(f'{calls},status="ok"}}') > 250, 30)
-    assert value(f'{calls},status="error"}}') == 250
-    assert value(f'burnline_llm_errors_total{{{labels},error_type="RateLimitError"}}') == 250
-    # All take 0.8 s, in the bucket that ends at 1.
-    seconds = f"burnline_llm_request_duration_seconds_bucket{{{labels}"
-    assert value(f'{seconds},le="0.75"}}') == 0
-    assert value(f'{seconds},le="1.0"}}') >= 500
-    assert value('count(burnline_price_table_info{version!=""})') == 1

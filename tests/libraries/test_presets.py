@@ -8,7 +8,7 @@ import slo
 from engine.columns.spans import Reader
 from slo.masks import mask
 from slo.model import SpanSli
-from tests.libraries.reading import payload
+from tests.libraries.reading import captured
 
 
 class Counts(NamedTuple):
@@ -45,7 +45,7 @@ def test_every_library_gives_the_same_service_levels(library: str) -> None:
         sli = objective.sli
         assert isinstance(sli, SpanSli)
         assert sli.bad is not None
-        batch = Reader(sli.total.fields() | sli.bad.fields()).read([payload(library)])
+        batch = Reader(sli.total.fields() | sli.bad.fields()).read([captured(library)])
         total, bad = mask(sli.total, batch), mask(sli.bad, batch)
         counts.append((int((total & bad).sum()), int(total.sum())))
     assert Counts(*counts) == SENT[library]

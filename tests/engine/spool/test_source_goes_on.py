@@ -31,6 +31,13 @@ def _fill(spool: Spool, *bodies: bytes) -> None:
         spool.append("traces", body).result(WAIT)
 
 
+def _next(partition: SpoolPartition) -> list[Arrivals]:
+    """The next batch that is not read again only to be remembered."""
+    while (batch := partition.next_batch()) and batch[0].recalled:
+        pass
+    return batch
+
+
 def _live(arrivals: list[Arrivals]) -> dict[bytes, bool]:
     return {body: each.live for each in arrivals for body in each.traces}
 
@@ -42,7 +49,7 @@ def test_what_waited_during_a_reload_is_decided_on_live(spool: Spool) -> None:
     position = first.snapshot()
     _fill(spool, b"b", b"c")
     second = _partition(spool, position, first.position.after)
-    [*_, last] = second.next_batch()
+    [*_, last] = _next(second)
     assert last.live
     assert last.tick, "every shard decides at once"
     assert _live([last])[b"c"]
@@ -53,10 +60,10 @@ def test_with_nothing_to_read_a_reload_ticks_at_once(spool: Spool) -> None:
     first = _partition(spool, None, 0)
     assert first.next_batch()
     second = _partition(spool, first.snapshot(), first.position.after)
-    [tick] = second.next_batch()
+    [tick] = _next(second)
     assert (tick.tick, tick.live, tick.traces) == (True, True, ())
     assert tick.clock >= first.position.clock
-    assert second.next_batch() == []
+    assert _next(second) == []
 
 
 def test_after_a_failure_what_had_been_read_is_replayed(spool: Spool) -> None:
@@ -68,6 +75,6 @@ def test_after_a_failure_what_had_been_read_is_replayed(spool: Spool) -> None:
     first.next_batch()
     # The snapshot after this was never whole.
     second = _partition(spool, saved, first.position.after)
-    assert _live(second.next_batch()) == {b"b": False}
+    assert _live(_next(second)) == {b"b": False}
     _fill(spool, b"c")
-    assert _live(second.next_batch()) == {b"c": True}
+    assert _live(_next(second)) == {b"c": True}

@@ -71,6 +71,10 @@ def test_a_replay_says_how_much_and_how_long(
     assert partition.unread_seconds() > 0
     (begins,) = said()
     assert begins["payloads"] == 2
+    [again] = partition.next_batch()
+    assert again.recalled, (
+        "what was counted already is read for the memory of calls, and no part of the replay"
+    )
     partition.next_batch()
     assert not partition.replaying()
     assert partition.unread_seconds() == 0
