@@ -36,6 +36,10 @@ ERROR_TYPE = Field("span", "error.type")
 TENANT = Field("span", "tenant.id")
 SERVICE = Field("resource", "service.name")
 
+# US dollars of one call. The dearest a model can make costs some tens; more is a mistake of its sender, such
+# as a sum in another unit, and would use up any budget at once.
+MOST_DOLLARS = 10_000.0
+
 # Operations that call a model. Agents, tools and workflows carry a model's name, too, and call none
 # by themselves.
 CALLS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})

@@ -98,7 +98,7 @@ class _Loader:
         self.monitors: list[Monitor] = []
         self.watched: dict[str, int] = {}
         self.budgeted: dict[str, int] = {}
-        self._seen: dict[tuple[str, str], tuple[str, str, Position]] = {}
+        self._seen: dict[tuple[str, str], tuple[str, str, Position, str]] = {}
 
     def read(self, path: str, text: str) -> None:
         self.counts[path] = 0
@@ -132,7 +132,8 @@ class _Loader:
             self._tell(path, at, what, "write CostBudget, or SLO")
             return
         if "slos" not in data and "anomalies" not in data:
-            self._tell(path, document.position(()), "slos is missing", "add slos:, or anomalies:")
+            mend = "write kind: CostBudget" if "budgets" in data else "add slos:, or anomalies:"
+            self._tell(path, document.position(()), "slos is missing", mend)
         head = self._validated(path, document, (), HeadForm, data)
         usable = head is not None
         # What is below is checked without a head, too, so that all problems are told at once.
@@ -154,6 +155,11 @@ class _Loader:
         self, path: str, document: Document, at: Path, slo: object, service: str
     ) -> SloForm | None:
         """An SLO's form; one that names a preset is that of what it stands for."""
+        if isinstance(slo, dict) and "sli" not in slo and "preset" not in slo:
+            for key in get_close_matches("preset", map(str, slo), 1, cutoff=0.7):
+                position = document.keys.get((*at, key), document.position(at))
+                self._tell(path, position, f"{key} is no key here", "did you mean preset?")
+                return None
         if not isinstance(slo, dict) or "preset" not in slo:
             return self._validated(path, document, at, SloForm, slo)
         name = slo["preset"]
@@ -222,14 +228,13 @@ class _Loader:
         position = document.position(at)
         # An SLO and a budget of one name would be one objective.
         room = "monitor" if at[0] == "anomalies" else "objective"
-        first = self._seen.setdefault((room, identity), (path, f"{service}/{name}", position))
+        told = (path, f"{service}/{name}", position, kind)
+        first = self._seen.setdefault((room, identity), told)
         if first[2] is position:
             return
         place = f"{first[0]}:{first[2].line}"
         if first[1] == f"{service}/{name}":
-            what = f"{service} has {kind} {name} already ({place})"
-            if kind == "a budget":
-                what = f"{service} has an SLO or a budget {name} already ({place})"
+            what = f"{service} has {first[3]} {name} already ({place})"
         else:
             what = f"{service} with {name} gives the id {identity}, as {first[1]} does ({place})"
         self._tell(path, position, what, "choose another name")

@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.columns._shared import Classes, Shared
+from slo import llm
 from slo.columns import Field, Kind
 
-# US dollars of one call. The dearest a model can make costs some tens; more is a mistake of its sender, such
-# as a sum in another unit, and would use up any budget at once.
-MOST = 10_000.0
 NANO = 1e9
 
 Cells = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -22,8 +20,10 @@ class Cost(NamedTuple):
     Attributes:
         nanodollars: `int64[n]`, rounded to the nearest, 0 where it has no price.
         priced: `bool[n]`.
-        refused: `bool[n]`, its price cannot be true: no number, negative, not finite, above `MOST`.
-        unpriced: `bool[n]`, it has none.
+        refused: `bool[n]`, its price cannot be true: no number, negative, not finite, above
+            `llm.MOST_DOLLARS`.
+        unpriced: `bool[n]`, it has none, and `span.burnline.cost.unpriced` says why: a call that failed
+            before it used anything misses none.
     """
 
     nanodollars: NDArray[np.int64]
@@ -35,13 +35,15 @@ class Cost(NamedTuple):
 def price(shared: Shared, which: Field, calls: NDArray[np.bool_]) -> Cost:
     """The cost of the calls among a batch's rows."""
     numbers = shared.numbers(which)
-    unpriced = calls & (shared.batch.columns[which].kinds == Kind.NIL)
+    columns = shared.batch.columns
+    absent = calls & (columns[which].kinds == Kind.NIL)
+    unpriced = absent & (columns[llm.UNPRICED].kinds != Kind.NIL)
     with np.errstate(invalid="ignore"):
-        sound = numbers.usable & (numbers.values >= 0) & (numbers.values <= MOST)
+        sound = numbers.usable & (numbers.values >= 0) & (numbers.values <= llm.MOST_DOLLARS)
     priced = calls & sound
     nanodollars = np.zeros(len(calls), np.int64)
     nanodollars[priced] = np.rint(numbers.values[priced] * NANO).astype(np.int64)
-    return Cost(nanodollars, priced, calls & ~sound & ~unpriced, unpriced)
+    return Cost(nanodollars, priced, calls & ~sound & ~absent, unpriced)
 
 
 def count_money(

@@ -5,6 +5,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from slo.columns import Kind
+from slo.llm import MOST_DOLLARS
 from slo.usage.messages import (
     DURATION_US,
     DURATIONS,
@@ -35,7 +36,7 @@ _TYPES = len(TOKEN_TYPES)
 DOLLARS, FIRST_TOKEN = _TYPES, _TYPES + 1
 NUMBERS = _TYPES + 2
 # More than any call has. What is above, or negative, is no such number.
-MOST_TOKENS, MOST_DOLLARS, MOST_SECONDS = 1e9, 1e6, 1e7
+MOST_TOKENS, MOST_SECONDS = 1e9, 1e7
 _LIMITS = np.array([MOST_TOKENS] * _TYPES + [MOST_DOLLARS, MOST_SECONDS])
 MOST_NS = np.uint64(int(MOST_SECONDS) * 10**9)
 

@@ -27,6 +27,7 @@ SENT_TOO = frozenset({llm.COST, llm.TIME_PER_OUTPUT_TOKEN})
 # a digest of what the provider calls its answer.
 SPAN_ID, PARENT_ID = Field("intrinsic", "span:id"), Field("intrinsic", "span:parentID")
 IDS = frozenset({SPAN_ID, PARENT_ID})
+_USED = (llm.INPUT_TOKENS, llm.OUTPUT_TOKENS)
 RESPONSE = Field("span", "digest:gen_ai.response.id")
 _NAME = Field("intrinsic", "name")
 # What else is to be read for each, with the keys that it takes.
@@ -43,7 +44,7 @@ RAW: dict[Field, dict[Field, tuple[str, ...]]] = {
 DERIVED_FROM: dict[Field, tuple[Field, ...]] = {
     llm.CALL: (llm.OPERATION, llm.REQUEST_MODEL, llm.RESPONSE_MODEL),
     llm.COST: (llm.CALL, *USED),
-    llm.UNPRICED: (llm.COST, llm.ERROR_TYPE, STATUS),
+    llm.UNPRICED: (llm.COST, llm.ERROR_TYPE, STATUS, *_USED),
     llm.TIME_PER_OUTPUT_TOKEN: (llm.OUTPUT_TOKENS, llm.TIME_TO_FIRST_CHUNK),
     llm.FINISH_REASON: (_FINISH_REASONS,),
     llm.FAULT: (llm.CALL, llm.ERROR_TYPE, STATUS, HTTP_STATUS),
@@ -105,8 +106,9 @@ def _cost(rows: "Rows") -> Column:
 
 def _unpriced(rows: "Rows") -> Column:
     reasons = np.zeros(len(rows.batch), np.uint8) if rows.reasons is None else rows.reasons
-    # A call that failed without any usage is not one of unknown cost.
-    nothing = _failed(rows) & (reasons == costs.USAGE)
+    # A call that failed without any usage is not one of unknown cost, whatever its model.
+    used = [rows.texts.numbers(rows.columns[each]) > 0 for each in _USED]
+    nothing = _failed(rows) & ~np.logical_or(*used)
     return rows.texts.column(costs.REASONS, np.where(nothing, costs.PRICED, reasons))
 
 

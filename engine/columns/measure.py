@@ -473,7 +473,7 @@ class _SpanObjective:
         self.named = named_dimensions(objective)
         self.columns = objective.by + objective.explain
         if isinstance(self.sli, SpendSli):
-            self.fields = {*self.columns, self.sli.cost, *fields(self.sli.total)}
+            self.fields = {*self.columns, self.sli.cost, llm.UNPRICED, *fields(self.sli.total)}
             return
         filters = (self.sli.total, self.sli.bad, self.sli.good)
         self.fields = set(self.columns).union(*(fields(f) for f in filters if f is not None))

@@ -32,8 +32,10 @@ def evaluation(
     """
     if score is None and label is None:
         raise ValueError(f"evaluation {name!r} has neither a score nor a label; give one of them")
-    if score is not None and not math.isfinite(score):
-        raise ValueError(f"evaluation {name!r} has the score {score!r}; give a finite number")
+    if score is not None and not (isinstance(score, int | float) and math.isfinite(score)):
+        raise ValueError(
+            f"evaluation {name!r} has the score {score!r}; give a finite number, and words as label="
+        )
     attributes: dict[str, str | float] = {"gen_ai.evaluation.name": name}
     if score is not None:
         attributes["gen_ai.evaluation.score.value"] = float(score)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, overload
 
 from burnline_llm import _generators
 from burnline_llm._calls import Call
+from burnline_llm._functions import check
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +48,7 @@ def observe(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        check(function, "observe")
         place = _place_of_model(function) if model is None else None
 
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:

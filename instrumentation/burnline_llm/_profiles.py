@@ -66,11 +66,11 @@ def parse(text: str | None) -> Mode | None:
         elif match := re.fullmatch(r"slow:(\d+(?:\.\d+)?)(ms|s)?", word):
             seconds = float(match[1]) / (1000 if match[2] == "ms" else 1)
             mode = Mode(mode.share, seconds, mode.kind)
-        elif match := re.fullmatch(r"(\d+(?:\.\d+)?)%", word):
-            mode = Mode(min(float(match[1]) / 100, 1.0), mode.slow, mode.kind)
+        elif (match := re.fullmatch(r"(\d+(?:\.\d+)?)%", word)) and float(match[1]) <= 100:
+            mode = Mode(float(match[1]) / 100, mode.slow, mode.kind)
         elif word not in ("all", "on", "1", "true"):
             raise ValueError(
-                f"{text!r} says no profile mode: {word!r}; write off, all, 1% or slow:5s, and "
+                f"{text!r}: {word!r} is no mode of profiling; write off, all, 1% or slow:5s, and "
                 "pyinstrument or cprofile after a comma"
             )
     return mode

@@ -4,6 +4,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from prometheus_client import start_http_server
 
-from burnline_llm import _exporting, _guard, _logs, _profiles, _pyroscope, _streams
+from burnline_llm import _arguments, _exporting, _guard, _logs, _profiles, _pyroscope, _streams
 from burnline_llm._attribution import AttributionProcessor
 from burnline_llm._call_logs import CallLogs
 from burnline_llm._content import capturing
@@ -28,7 +29,7 @@ from burnline_llm._otel_metrics import OtelMetrics
 from burnline_llm._redaction import Redactor, default_redactor
 from burnline_llm._runtime import SCOPE, Observer, runtime
 from burnline_llm._sampling import KeepErrorsAndSlow
-from burnline_llm.prices import load_own, use
+from burnline_llm.prices import load_own, table, use
 
 _log = logging.getLogger("burnline_llm")
 _SECONDS_TO_END = 5.0
@@ -82,11 +83,12 @@ def _bounded(steps: Sequence[Callable[[], object]], seconds: float) -> None:
         except Exception as error:  # noqa: BLE001 - an end must not fail
             _guard.failed("Telemetry.shutdown", error)
 
+    end = time.monotonic() + seconds
     threads = [threading.Thread(target=run, args=(step,), daemon=True) for step in steps]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(seconds)
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def setup(
@@ -140,7 +142,10 @@ def setup(
             return _telemetry
         if logs not in ("json", None):
             raise ValueError(f"logs={logs!r}: write 'json', or None for no lines")
-        mode = _profiles.parse(profile if profile is not None else os.environ.get(_PROFILE))
+        endpoints = {"otlp_endpoint": otlp_endpoint, "unsampled_endpoint": unsampled_endpoint}
+        _arguments.check(endpoints, metrics_port, thresholds, sample, slow)
+        mode = _profile(profile)
+        _costs(prices)  # may raise, so before anything is changed
         made = Telemetry()
         _exporting.quiet()
         resource = Resource.create({SERVICE_NAME: service} if service else {})
@@ -155,7 +160,6 @@ def setup(
         profiles = _profiles.CallProfiles(mode)
         runtime.left = profiles.left
         _observers(tuple(thresholds), (profiles, *lines))
-        _costs(prices)
         _capture(content, redactor)
         if pyroscope is not None:
             provider = trace.get_tracer_provider()
@@ -238,9 +242,19 @@ def _observers(thresholds: tuple[float, ...], others: tuple[Observer, ...]) -> N
     runtime.ready = True
 
 
+def _profile(asked: str | None) -> _profiles.Mode | None:
+    name, text = ("profile", asked) if asked is not None else (_PROFILE, os.environ.get(_PROFILE))
+    try:
+        return _profiles.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{name}={error}") from error
+
+
 def _costs(prices: str | Path | None) -> None:
     if prices is not None:
         use(load_own(prices))
+    # The bundled prices take some tenths of a second to load: better here than in the first call.
+    _guard.guarded(table().schedule)("openai", "gpt-4o", None)
 
 
 def _capture(content: bool | None, redactor: Redactor) -> None:  # noqa: FBT001

@@ -8,11 +8,13 @@ from typing import Any, ParamSpec, TypeVar, cast
 from opentelemetry.trace import SpanKind
 
 from burnline_llm import _names as names
+from burnline_llm._functions import check
 from burnline_llm._runtime import runtime
 from burnline_llm._spans import Timed
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_DECORATORS = {"execute_tool": "tool", "invoke_agent": "agent", "invoke_workflow": "workflow"}
 
 
 class Step(Timed):
@@ -22,6 +24,9 @@ class Step(Timed):
 
     def __init__(self, operation: str, subject: str, key: str, first: dict[str, Any]) -> None:
         super().__init__()
+        if not isinstance(subject, str):
+            decorator = _DECORATORS.get(operation, operation)
+            raise TypeError(f"{subject!r} is no name; write such as @llm.{decorator}('search')")
         self.operation = operation
         self.subject = subject
         self.label = key
@@ -43,7 +48,18 @@ class Step(Timed):
         return again
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """A function, each run of which is such a step."""
+        """A function, each run of which is such a step.
+
+        Raises:
+            TypeError: it is none, or a generator, whose run is not that of the function.
+        """
+        decorator = _DECORATORS.get(self.operation, self.operation)
+        check(function, decorator)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"@{decorator} does not measure generators such as {function.__name__}(); "
+                f"write `with llm.{decorator}({self.subject!r}):` round the loop that reads it"
+            )
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)

@@ -4,8 +4,10 @@ import asyncio
 import functools
 import gc
 import inspect
+import re
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
+from typing import Any
 
 import burnline_llm as llm
 import pytest
@@ -357,3 +359,29 @@ def test_steps(told: Seen) -> None:
     assert point.attributes["error.type"] == f"{__name__}.Mishap"
     assert told.points("gen_ai.workflow.duration")
     assert told.spans[-1].attributes["burnline.cost.usd"] == pytest.approx(0.00002)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (int, "int is a class"),
+        (staticmethod(len), "write @observe below @staticmethod, next to len()"),
+        (classmethod(len), "write @observe below @classmethod, next to len()"),
+        (3, "3 is none"),
+    ],
+)
+def test_what_is_no_function_cannot_be_observed(what: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        llm.observe(model="gpt-4o")(what)
+
+
+def test_a_step_has_a_name_and_stands_above_a_function_that_is_measured() -> None:
+    def words() -> Iterator[str]:
+        yield "a"
+
+    with pytest.raises(TypeError, match=r"is no name; write such as @llm.tool\('search'\)"):
+        llm.tool(len)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="@workflow stands above a function, and int is a class"):
+        llm.workflow("rag")(int)
+    with pytest.raises(TypeError, match=r"@agent does not measure generators such as words\(\)"):
+        llm.agent("planner")(words)

@@ -1,11 +1,17 @@
 """setup(), each time in a process of its own: providers are one for a process."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
+import threading
+from functools import partial
 
+import burnline_llm as llm
 import pytest
+from burnline_llm import _setup
+from opentelemetry import trace
 
 
 def run(code: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -160,3 +166,45 @@ def test_wrong_prices_are_told_at_the_start(tmp_path, text: str) -> None:
             print(error)
     """)
     assert f"{path}:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("otlp_endpoint='localhost:4318'", "otlp_endpoint='localhost:4318' is no URL"),
+        ("otlp_endpoint=''", "otlp_endpoint='' is no URL"),
+        ("unsampled_endpoint='b:4318'", "unsampled_endpoint='b:4318' is no URL"),
+        ("otlp_endpoint='http://c:4318/v1/traces'", "write 'http://c:4318'"),
+        ("metrics_port=70000", "metrics_port=70000: write a number"),
+        ("metrics_port='9464'", "metrics_port='9464': write a number"),
+        ("thresholds=2.0", "thresholds=2.0: write seconds above 0, such as"),
+        ("thresholds=(2, float('nan'))", "thresholds=(2, nan): write seconds"),
+        ("sample=5", "sample=5 is no share"),
+        ("sample='0.1'", "sample='0.1' is no share"),
+        ("slow=-1", "slow=-1: write seconds above 0"),
+        ("profile='slow'", "profile='slow': 'slow' is no mode"),
+        ("profile='200%'", "profile='200%': '200%' is no mode"),
+        ("logs='text'", "logs='text': write 'json'"),
+        ("prices='nowhere.yaml'", "nowhere.yaml: can't be read"),
+    ],
+)
+def test_what_means_nothing_is_refused_before_anything_is_changed(argument: str, said: str) -> None:
+    before = trace.get_tracer_provider()
+    with pytest.raises(ValueError, match=re.escape(said)):
+        eval(f"llm.setup({argument})", {"llm": llm})  # noqa: S307 - the text stands in the test's name
+    assert trace.get_tracer_provider() is before
+
+
+def test_an_end_waits_for_all_steps_together_not_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waited, hang = 0.0, [], threading.Event()
+
+    def join(_thread: threading.Thread, seconds: float) -> None:
+        nonlocal now
+        waited.append(seconds)
+        now += seconds
+
+    monkeypatch.setattr(threading.Thread, "join", join)
+    monkeypatch.setattr(_setup.time, "monotonic", lambda: now)
+    _setup._bounded([partial(hang.wait, 10)] * 3, 5.0)
+    hang.set()
+    assert waited == [5.0, 0.0, 0.0]

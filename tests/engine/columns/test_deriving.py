@@ -251,7 +251,9 @@ def test_a_cost_by_the_price_table() -> None:
     spans = [call, unheard_of, by_request, unused, {**call, "gen_ai.operation.name": "plan"}]
     assert read(llm.COST, *spans) == [0.035, None, 0.035, None, None]
     assert read(llm.UNPRICED, *spans) == [None, "model", None, "usage", None]
-    assert read(llm.UNPRICED, unused, status=2) == [None], "it failed"
+    no_price = {**unused, "gen_ai.request.model": "no-such-model"}
+    assert read(llm.UNPRICED, unused, no_price, status=2) == [None, None], "they failed"
+    assert read(llm.UNPRICED, unheard_of, status=2) == ["model"], "it failed, and used tokens"
 
 
 def test_events_tell_of_first_tokens_and_errors() -> None:
