@@ -131,9 +131,16 @@ class _Loader:
             at = document.position(("kind",))
             self._tell(path, at, what, "write CostBudget, or SLO")
             return
+        self._slos(path, document, data)
+
+    def _slos(self, path: str, document: Document, data: Mapping[str, object]) -> None:
+        if "budgets" in data and "kind" not in data:
+            what, mend = "budgets in a document of SLOs", "write kind: CostBudget, and SLOs apart"
+            self._tell(path, document.position(("budgets",)), what, mend)
+            return
         if "slos" not in data and "anomalies" not in data:
-            mend = "write kind: CostBudget" if "budgets" in data else "add slos:, or anomalies:"
-            self._tell(path, document.position(()), "slos is missing", mend)
+            at = document.position(())
+            self._tell(path, at, "slos is missing", "add slos:, or anomalies:")
         head = self._validated(path, document, (), HeadForm, data)
         usable = head is not None
         # What is below is checked without a head, too, so that all problems are told at once.

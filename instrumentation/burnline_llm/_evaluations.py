@@ -1,10 +1,14 @@
 """What an evaluator says of a call, now or minutes later: the event `gen_ai.evaluation.result`."""
 
+import functools
+import logging
 import math
 
 from opentelemetry._logs import LoggerProvider, SeverityNumber, get_logger_provider
 from opentelemetry.context import Context
+from opentelemetry.sdk._logs import LoggerProvider as Taking
 
+_log = logging.getLogger("burnline_llm")
 EVENT = "gen_ai.evaluation.result"
 
 
@@ -43,10 +47,20 @@ def evaluation(
         attributes["gen_ai.evaluation.score.label"] = label
     if response_id is not None:
         attributes["gen_ai.response.id"] = response_id
-    logger = (provider or get_logger_provider()).get_logger("burnline_llm")
-    logger.emit(
+    taking = provider or get_logger_provider()
+    if not isinstance(taking, Taking):
+        _tell_once()
+    taking.get_logger("burnline_llm").emit(
         context=context,
         severity_number=SeverityNumber.INFO,
         event_name=EVENT,
         attributes=attributes,
+    )
+
+
+@functools.cache
+def _tell_once() -> None:
+    _log.warning(
+        "burnline-llm: results of evaluations go nowhere; set up OTLP logs: "
+        "setup(otlp_endpoint=…, log_otlp=True)"
     )

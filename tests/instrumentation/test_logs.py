@@ -9,10 +9,11 @@ import pytest
 from burnline_llm._attribution import attributed
 from burnline_llm._call_logs import CallLogs
 from burnline_llm._calls import Call
-from burnline_llm._evaluations import evaluation
+from burnline_llm._evaluations import _tell_once, evaluation
 from burnline_llm._logs import Logs, add_trace_ids
 from burnline_llm._runtime import runtime
 from opentelemetry import trace
+from opentelemetry._logs import NoOpLoggerProvider
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.sdk._logs import LoggerProvider
@@ -147,3 +148,10 @@ def test_an_evaluation_minutes_later(receiver) -> None:
 def test_an_evaluation_of_nothing_is_refused(score, label) -> None:
     with pytest.raises(ValueError, match="relevance"):
         evaluation("relevance", score, label=label)
+
+
+def test_an_evaluation_that_nobody_takes_is_told_once(caplog) -> None:
+    _tell_once.cache_clear()
+    for _ in range(2):
+        evaluation("relevance", 0.5, provider=NoOpLoggerProvider())
+    assert caplog.text.count("go nowhere") == 1
