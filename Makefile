@@ -26,7 +26,7 @@ stack:  ## everything around an LLM application in containers, with a sample; sa
 
 test: setup lint types  ## set up, then lint, types and all the tests
 	@$(SERVERS_HINT)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## ruff and the import contracts
 	$(BIN)/ruff check .

@@ -32,8 +32,10 @@ OURS, STATUS, NAME = "resource.service.name", "intrinsic.status", "intrinsic.nam
 
 def _load(*written: dict[str, Any]) -> slo.Loaded:
     document = {"apiVersion": "burnline/v1", "service": "chat-api", "slos": list(written)}
-    # JSON is YAML in which every text is quoted: PyYAML leaves 1e100 bare, which is a number in YAML 1.2.
-    return slo.load({"f": json.dumps(document, ensure_ascii=False)})
+    # JSON is YAML in which every text is quoted: PyYAML leaves 1e100 bare, which is a number in YAML 1.2. But
+    # some line breaks of Unicode are nothing special to JSON, and folded by YAML.
+    text = json.dumps(document, ensure_ascii=False)
+    return slo.load({"f": re.sub("[\x85\u2028\u2029]", lambda m: f"\\u{ord(m[0]):04x}", text)})
 
 
 def _one(**written: Any) -> slo.Objective:
