@@ -189,6 +189,15 @@ def _play(
         return story
 
 
+def _lives(story: IncidentStory, *, severity: bool) -> dict[tuple, set[float]]:
+    """The starts of each alert that was told, with its severity or whatever that was."""
+    found: dict[tuple, set[float]] = {}
+    for (labels, since), starts in story.lives.items():
+        kept = tuple(pair for pair in labels if severity or pair[0] != "severity")
+        found.setdefault((kept, since), set()).update(starts)
+    return found
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("workers", [1, 2])
 @settings(deadline=None, max_examples=2, phases=PHASES, derandomize=True)
@@ -203,10 +212,13 @@ def test_a_killed_flow_has_the_incidents_of_one_that_was_not(
     spared, killed = _play(script, set(), workers), _play(script, kills, workers)
     assert killed.decided == spared.decided
     assert killed.shown == spared.shown
-    assert killed.lives.keys() <= spared.lives.keys(), "nothing is told that was not"
-    for key, starts in killed.lives.items():
+    # Of two workers it is chance who is heard first, that of the SLO or that of the incident, and so
+    # whether the incident is a page for a moment; the final severity is compared in what is shown.
+    told, spare = (_lives(story, severity=workers == 1) for story in (killed, spared))
+    assert told.keys() <= spare.keys(), "nothing is told that was not"
+    for key, starts in told.items():
         # A page that was raised may end, and be raised again by a later burn.
-        assert set(starts) <= set(spared.lives[key]), "the starts of one, whatever came between"
+        assert starts <= spare[key], "the starts of one, whatever came between"
     left = {labels for (labels, _), ended in killed.ended.items() if not ended}
     assert left == killed.shown.keys(), "what is over was told to be"
 
