@@ -256,14 +256,18 @@ def _cost_text(alert: Alert, objective: Objective) -> Text:
     return _marked(alert, [_lasted(alert, objective), said])
 
 
-def _budget_table(report: Report, objectives: dict[str, Objective]) -> Table:
-    table = Table(
-        title="Cost budgets",
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
     )
+
+
+def _budget_table(report: Report, objectives: dict[str, Objective]) -> Table:
+    table = _table("Cost budgets")
     table.add_column("budget", overflow="fold")
     for column in ("calls", "no price", "spent", "budget", "a", "forecast"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -343,13 +347,7 @@ def _moment(seconds: float) -> str:
 
 
 def _objective_table(report: Report, objectives: dict[str, Objective]) -> Table:
-    table = Table(
-        title="Objectives",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    table = _table("Objectives")
     # SLO and group share a column, a line each: apart both would be cut to pieces at 80 characters.
     table.add_column("SLO", overflow="fold")
     for column in ("events", "bad", "SLI", "objective", "budget\nleft"):
