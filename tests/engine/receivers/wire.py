@@ -52,7 +52,8 @@ def ask(address: str, sent: bytes, answers: int = 1) -> list[int]:
 
 
 def statuses(got: bytes) -> list[int]:
-    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3})", got)]
+    """Those of answers; `100 Continue` and its like only announce one, and may come alone."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] ([2-5]\d{2})", got)]
 
 
 def frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
