@@ -3,8 +3,22 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.kafka.settings import KafkaSettings
 from engine.receivers.limits import Limits
 from slo.usage.messages import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Which process of a cluster this one is.
+
+    Attributes:
+        process: its number, from 0.
+        addresses: HOST:PORT of every process, in their order, at which they talk to each other.
+    """
+
+    process: int
+    addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,8 @@ class Settings:
         prices: own prices of models, over the bundled ones.
         llm_series: by which labels what model calls used is shown.
         llm_series_limit: such series before tenants, then models, share one.
+        kafka: read from Kafka instead of what is sent to the receivers; they are not opened.
+        cluster: this process is one of several.
     """
 
     slos: tuple[Path, ...]
@@ -110,3 +126,5 @@ class Settings:
     prices: Path | None = None
     llm_series: Mode = "full"
     llm_series_limit: int = 1_000
+    kafka: KafkaSettings | None = None
+    cluster: ClusterSettings | None = None

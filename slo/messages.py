@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from slo.decision import SeriesKey
 from slo.increments import Point
+from slo.origins import WHOLE, Origin
 from slo.windows import Counts, Entries
 
 
@@ -43,6 +44,7 @@ class Deposit:
         tallies: for explanations.
         watermarks: newest arrival of (traces, metrics), Unix seconds, 0 for none yet.
         ahead_ns: how far the clock is ahead of the points' own; the entries' times allow for it.
+        origin: the part of the input that it comes from.
     """
 
     shard: str
@@ -55,6 +57,7 @@ class Deposit:
     tallies: tuple[Tally, ...] = ()
     watermarks: tuple[float, float] = (0.0, 0.0)
     ahead_ns: int = 0
+    origin: Origin = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +137,5 @@ def merge(deposits: Sequence[Deposit]) -> Deposit:
         tallies=tuple(tally for deposit in deposits for tally in deposit.tallies),
         watermarks=(max(mark[0] for mark in marks), max(mark[1] for mark in marks)),
         ahead_ns=deposits[-1].ahead_ns,
+        origin=deposits[-1].origin,
     )

@@ -591,6 +591,7 @@ def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
             exact=arrivals.exact,
             watermarks=arrivals.watermarks,
             ahead_ns=arrivals.ahead_ns,
+            origin=arrivals.origin,
         )
     entries = Entries.none()
     if shard.rows:
@@ -610,6 +611,7 @@ def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
         tallies=tuple(shard.tallies),
         watermarks=arrivals.watermarks,
         ahead_ns=arrivals.ahead_ns,
+        origin=arrivals.origin,
     )
 
 
@@ -623,6 +625,7 @@ def _sampled(name: str, arrivals: Arrivals, watched: _Watched | None) -> Sampled
         points=tuple(watched.points) if watched else (),
         watermarks=arrivals.watermarks,
         ahead_ns=arrivals.ahead_ns,
+        origin=arrivals.origin,
     )
 
 

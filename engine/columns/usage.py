@@ -235,7 +235,7 @@ class _Homes(Generic[K]):
 
 def used(arrivals: Arrivals, shard: str, gathered: Gathered | None) -> Used:
     """The message to a shard."""
-    message = Used(shard, arrivals.clock, arrivals.live, arrivals.tick)
+    message = Used(shard, arrivals.clock, arrivals.live, arrivals.tick, origin=arrivals.origin)
     if gathered is None:
         return message
     if gathered.keys:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from slo.origins import WHOLE, Origin
+
 # Of one model call several spans may come, one after the other. They are remembered by generations: those
 # of so many seconds of the clock, and those of the seconds before.
 GENERATION = 15
@@ -22,6 +24,7 @@ class Arrivals:
         ahead_ns: how far the clock is ahead of the senders' (see `engine.spool.clock`): events are placed by
             as much later.
         recalled: they were counted before a restart, and come again only to be remembered.
+        origin: the part of the input that they were read from.
         doubt_ns: events may be ahead by so much more than usual: the wall clock is doubted.
     """
 
@@ -35,3 +38,4 @@ class Arrivals:
     ahead_ns: int = 0
     doubt_ns: int = 0
     recalled: bool = False
+    origin: Origin = WHOLE

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slo.increments import Point
+from slo.origins import WHOLE, Origin
 
 
 class EntityKey(NamedTuple):
@@ -141,6 +142,7 @@ class Sampled:
         points: of metrics.
         watermarks: newest arrival of (traces, metrics), Unix seconds, 0 for none yet.
         ahead_ns: how far the clock is ahead of the points' own; the samples' times allow for it.
+        origin: the part of the input that it comes from.
     """
 
     shard: str
@@ -151,3 +153,4 @@ class Sampled:
     points: tuple[WatchedPoint, ...] = ()
     watermarks: tuple[float, float] = (0.0, 0.0)
     ahead_ns: int = 0
+    origin: Origin = WHOLE

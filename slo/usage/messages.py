@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slo.origins import WHOLE, Origin
+
 Counts = NDArray[np.int64]
 # By which labels: all, all but the tenant, or no series at all.
 Mode = Literal["full", "no-tenant", "off"]
@@ -81,6 +83,7 @@ class Used:
         counts: `int64[keys, WIDTH]`, to be added to them.
         notes: series of notes.
         noted: `int64[notes]`, calls to be added to them.
+        origin: the part of the input that it comes from.
     """
 
     shard: str
@@ -91,6 +94,7 @@ class Used:
     counts: Counts | None = None
     notes: tuple[NoteKey, ...] = ()
     noted: Counts | None = None
+    origin: Origin = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
