@@ -1,1 +1,1 @@
-"""Kafka as a log: what a Collector's exporter writes is read as arrivals, alerts and what is unreadable are written."""
+"""Kafka as a log: what a Collector writes is read; alerts, and what is unreadable, are written."""
