@@ -366,7 +366,9 @@ class Engine:
                 settings.kafka,
                 settings.data_dir,
                 self.metrics,
+                self.board,
                 cluster=settings.cluster is not None,
+                external_url=settings.external_url,
             )
         except CannotStart as error:
             raise StartError(str(error)) from error

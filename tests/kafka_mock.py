@@ -1,6 +1,6 @@
 """librdkafka's mock cluster: brokers in this process, and the knobs of `rdkafka_mock.h`.
 
-It speaks Kafka's protocol over sockets, so that the real clients are under test; it is no Kafka: it has neither
+It speaks Kafka over sockets, so that the real clients are under test; it is no Kafka: it has neither
 retention nor transactions nor ids of topics. What needs these is tried against a real broker elsewhere.
 """
 

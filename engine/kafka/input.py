@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from engine.columns.accepting import Sent, Unreadable
+from engine.kafka.alerts import AlertsTopic
 from engine.kafka.config import Clients
 from engine.kafka.crew import Crew
 from engine.kafka.dead_letters import DeadLetters
@@ -16,6 +17,7 @@ from engine.kafka.reader import Reader
 from engine.kafka.settings import KafkaSettings
 from engine.kafka.source import KafkaSource
 from engine.kafka.topics import Topics
+from engine.sinks.board import Board
 from engine.spool.clock import Clock
 from engine.telemetry.log import log
 from engine.telemetry.metrics import EngineMetrics
@@ -28,7 +30,9 @@ class KafkaInput:
         settings: how to read.
         data_dir: where it is remembered how many slots there are.
         metrics: the engine's own.
+        board: whose alerts are told.
         cluster: this process is one of several.
+        external_url: the engine's own address for people.
 
     Raises:
         CannotStart: the file of settings can't be used.
@@ -39,7 +43,14 @@ class KafkaInput:
     """
 
     def __init__(
-        self, settings: KafkaSettings, data_dir: Path, metrics: EngineMetrics, *, cluster: bool
+        self,
+        settings: KafkaSettings,
+        data_dir: Path,
+        metrics: EngineMetrics,
+        board: Board,
+        *,
+        cluster: bool = False,
+        external_url: str = "",
     ) -> None:
         self.settings = settings
         self.clock = Clock()
@@ -64,6 +75,17 @@ class KafkaInput:
             lambda outcome: metrics.dead_letters.labels(outcome).inc(),
             self._why,
         )
+        self.alerts = (
+            AlertsTopic(
+                self.clients,
+                settings.alerts,
+                board,
+                lambda outcome: metrics.kafka_alerts.labels(outcome).inc(),
+                external_url,
+            )
+            if settings.alerts
+            else None
+        )
 
     def open(self) -> None:
         """Ask for the topics, and begin to take dead letters.
@@ -80,13 +102,18 @@ class KafkaInput:
             ) from error
         self.topics.open()
         self.dead_letters.open()
+        if self.alerts is not None:
+            self.alerts.start()
         self._metrics.watch_clock(self.clock)
         for topic in self.signals:
             self._watch(topic)
+        self._show_outcomes()
         log.info("reading from Kafka", **self.describe())
 
     def close(self) -> None:
         """Leave."""
+        if self.alerts is not None:
+            self.alerts.stop()
         self.dead_letters.close()
         self.topics.close()
 
@@ -132,7 +159,20 @@ class KafkaInput:
             "topics": read,
             "encoding": self.settings.encoding,
             "undecodable": self.settings.undecodable or "counted and logged only",
+            **({"alerts": self.settings.alerts} if self.settings.alerts else {}),
         }
+
+    def _show_outcomes(self) -> None:
+        """From the start: a series that only appears with its first event hides that event."""
+        metrics = self._metrics
+        if self.dead_letters.wanted:
+            for outcome in ("delivered", "refused", "gone"):
+                metrics.dead_letters.labels(outcome)
+        if self.alerts is not None:
+            for outcome in ("delivered", "failed"):
+                metrics.kafka_alerts.labels(outcome)
+        for signal in set(self.signals.values()):
+            metrics.undecodable.labels(signal)
 
     def _watch(self, topic: str) -> None:
         def of_topic(tell: Callable[[Crew], float]) -> Callable[[], float]:
