@@ -46,6 +46,7 @@ from engine.sinks.publish import Publish, Take
 from engine.sinks.remote_write import RemoteWrite
 from engine.sinks.shown import Change
 from engine.slo_files import load_paths
+from engine.spool.arrivals import Arrivals
 from engine.spool.spool import Spool, SpoolUnavailable
 from engine.spool.spool_source import SpoolSource
 from engine.telemetry import tracing
@@ -480,8 +481,10 @@ class Engine:
         self.metrics.undecodable.labels(which).inc()
         log.error("not decoded", signal=which, reason=reason)
 
-    def _set_aside(self, which: str, failure: Exception) -> None:
+    def _set_aside(self, which: str, failure: Exception, one: Arrivals) -> None:
         self.metrics.undecodable.labels(which).inc()
+        if self.kafka is not None:
+            self.kafka.set_aside(one, failure)
         log.error(
             "a payload is not counted because of a mistake in Burnline; please report it",
             signal=which,

@@ -107,6 +107,7 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         self.idle_since = self._heard = time.monotonic()
         self.stuck = False
         self._undelivered: set[int] = set(self.position.undelivered)
+        self._heard_before = False
         self._recall_from: int | None = None
         self._at_end = False
         self._backlog = False
@@ -114,7 +115,6 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         self._ticked = self.position.clock
         self._seldom = Seldom()
         shared.clock.not_before(int(self.position.clock * 1e9))
-        shared.dead_letters.again(place, self._undelivered)
         shared.crew.join(self)
 
     @property
@@ -203,6 +203,9 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         self._recall_from = max(bounds.since or 0, bounds.low) if recalls else None
         self._at_end = offset >= bounds.end
         self.behind = max(0, bounds.end - offset)
+        if not self._heard_before:
+            self._heard_before = True
+            self._shared.dead_letters.again(self.place, self._undelivered)
         self._reader.begin(
             self.place, self._recall_from if self._recall_from is not None else offset
         )
@@ -226,6 +229,7 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
                 read_to=offset,
                 end=bounds.end,
             )
+            self._undelivered.clear()  # they were the other topic's
             return bounds.low
         if offset > bounds.end:
             log.error(
