@@ -1,7 +1,7 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter,
 # WORKERS=1 how many processes run the tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stack test test-libraries lint types audit bench bench-detection bench-overhead fuzz soak \
+.PHONY: help setup demo stack test test-kafka test-libraries lint types audit bench bench-detection bench-overhead fuzz soak \
 	soak-overload soak-disk soak-downstream schema lock clean
 
 BIN := .venv/bin
@@ -69,6 +69,10 @@ soak-overload: setup  ## ten minutes of twice what an engine can take: bounded, 
 
 soak-disk: setup  ## disks that are full and read-only under an engine (needs root)
 	$(BIN)/python -m tests.soak disk --seconds 60
+
+test-kafka: setup  ## a real Apache Kafka, fetched once (Java, Maven, network), killed and grown under engines; some minutes
+	$(BIN)/python -m tests.kafka.jars
+	BURNLINE_KAFKA=1 $(BIN)/python -m pytest -q tests/kafka
 
 test-libraries: setup  ## real LLM libraries against a mock provider, each in a venv of .libraries/ (network, 1.1 GB, some minutes)
 	$(BIN)/python -m tests.libraries.venvs

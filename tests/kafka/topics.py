@@ -1,0 +1,112 @@
+"""What tests do with topics of a real broker."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from tests.kafka.broker import Broker
+from tests.servers import eventually
+
+SECONDS = 30.0
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Sent(NamedTuple):
+    """A message to write, or one that was read."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+    partition: int = 0
+    seconds: float = 0.0  # its timestamp; 0 for that of now
+
+
+class Topics:
+    """The topics of a broker."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._config = {"bootstrap.servers": broker.address, "log_level": 0}
+        self._admin = AdminClient(self._config)
+
+    def create(self, name: str, partitions: int = 1, **config: str) -> None:
+        """A new one; `config` with _ for the dots of its settings."""
+        told = {key.replace("_", "."): value for key, value in config.items()}
+        new = NewTopic(name, partitions, 1, config=told)
+        self._admin.create_topics([new])[name].result(SECONDS)
+        eventually(lambda: len(self._partitions(name)) == partitions, SECONDS)
+
+    def grow(self, name: str, partitions: int) -> None:
+        """More partitions, as many all in all."""
+        self._admin.create_partitions([NewPartitions(name, partitions)])[name].result(SECONDS)
+        eventually(lambda: len(self._partitions(name)) == partitions, SECONDS)
+
+    def delete(self, name: str) -> None:
+        self._admin.delete_topics([name])[name].result(SECONDS)
+        eventually(lambda: not self._partitions(name), SECONDS)
+
+    def drop_before(self, name: str, partition: int, offset: int) -> None:
+        """Messages before an offset are gone, as they are after retention."""
+        place = TopicPartition(name, partition, offset)
+        self._admin.delete_records([place])[TopicPartition(name, partition)].result(SECONDS)
+
+    def write(self, name: str, messages: Iterable[Sent], compression: str = "none") -> None:
+        """Write messages; returns once the broker has them all."""
+        refused: list[str] = []
+        producer = Producer(
+            self._config | {"compression.type": compression, "enable.idempotence": True}
+        )
+        for message in messages:
+            producer.produce(
+                name,
+                message.value,
+                message.key,
+                message.partition,
+                on_delivery=lambda error, _: refused.append(str(error)) if error else None,
+                headers=list(message.headers),
+                **({"timestamp": int(message.seconds * 1000)} if message.seconds else {}),
+            )
+            producer.poll(0)
+        assert producer.flush(SECONDS) == 0
+        assert not refused
+
+    def ends(self, name: str) -> dict[int, int]:
+        """The offset after the last message of each partition."""
+        consumer = Consumer(self._config | {"group.id": "tests"})
+        try:
+            return {
+                number: consumer.get_watermark_offsets(TopicPartition(name, number), SECONDS)[1]
+                for number in self._partitions(name)
+            }
+        finally:
+            consumer.close()
+
+    def read(self, name: str) -> list[Message]:
+        """All there is now, by partition and offset."""
+        ends = {number: end for number, end in self.ends(name).items() if end}
+        consumer = Consumer(
+            self._config
+            | {"group.id": "tests", "enable.auto.commit": False, "enable.partition.eof": True}
+        )
+        found: list[Message] = []
+        try:
+            consumer.assign([TopicPartition(name, number, 0) for number in ends])
+            while ends:
+                message = consumer.poll(SECONDS)
+                assert message is not None, f"{name}: nothing more came, {ends} are not read"
+                if message.error():
+                    ends.pop(message.partition())  # the end of a partition
+                else:
+                    found.append(message)
+        finally:
+            consumer.close()
+        return sorted(found, key=lambda message: (message.partition(), message.offset()))
+
+    def _partitions(self, name: str) -> Mapping[int, object]:
+        try:
+            known = self._admin.list_topics(timeout=5).topics
+        except KafkaException:
+            return {}
+        return known[name].partitions if name in known else {}
