@@ -71,7 +71,6 @@ soak-disk: setup  ## disks that are full and read-only under an engine (needs ro
 	$(BIN)/python -m tests.soak disk --seconds 60
 
 test-kafka: setup  ## a real Apache Kafka, fetched once (Java, Maven, network), killed and grown under engines; some minutes
-	$(BIN)/python -m tests.kafka.jars
 	BURNLINE_KAFKA=1 $(BIN)/python -m pytest -q tests/kafka
 
 test-libraries: setup  ## real LLM libraries against a mock provider, each in a venv of .libraries/ (network, 1.1 GB, some minutes)

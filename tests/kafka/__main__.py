@@ -7,13 +7,14 @@ from threading import Event
 
 from tests.certificates import Authority
 from tests.kafka.broker import PASSWORD, USER, broker
-from tests.kafka.jars import fetch, missing
+from tests.kafka.jars import UnavailableError, fetch
 
 
 def main() -> None:
-    fetch()
-    if lack := missing():
-        sys.exit(f"burnline: {lack}")
+    try:
+        fetch()
+    except UnavailableError as why:
+        sys.exit(f"burnline: {why}")
     with tempfile.TemporaryDirectory() as directory:
         authority = Authority(Path(directory), "ca")
         with broker(Path(directory), authority) as running:

@@ -13,42 +13,36 @@ STAMP = JARS / ".fetched"
 FETCH_SECONDS = 600
 
 
-def missing() -> str:
-    """What there is not, to run a broker, and how to get it; empty when all is there."""
-    if shutil.which("java") is None:
-        return "no java on the PATH (17 or newer; Debian: apt-get install openjdk-17-jre-headless)"
-    if not _fetched():
-        return (
-            "Apache Kafka's jars are not in .kafka/jars/: python -m tests.kafka.jars fetches them"
-        )
-    return ""
+class UnavailableError(Exception):
+    """What is missing here, and how to get it."""
 
 
 def fetch() -> None:
     """Fetch them, where they are not there as the pom has them.
 
     Raises:
-        SystemExit: They can't be had here; says why.
+        UnavailableError: They, or the Java to run them, can't be had here.
     """
-    if _fetched():
+    if shutil.which("java") is None:
+        raise UnavailableError(
+            "no java on the PATH (17 or newer; Debian: apt-get install openjdk-17-jre-headless)"
+        )
+    if STAMP.exists() and STAMP.read_text() == _pins():
         return
     if shutil.which("mvn") is None:
-        sys.exit(
-            "burnline: no mvn on the PATH to fetch Apache Kafka with (Debian: apt-get install maven)"
+        raise UnavailableError(
+            "no mvn on the PATH to fetch Kafka with (Debian: apt-get install maven)"
         )
     shutil.rmtree(JARS, ignore_errors=True)
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={JARS}"]
-    print("burnline: fetching Apache Kafka from Maven Central, once (50 MB)", file=sys.stderr)
-    done = subprocess.run(["mvn", "-B", "-q", "-f", POM, *goal], check=False, timeout=FETCH_SECONDS)
+    command = ["mvn", "-B", "-q", "-f", str(POM), *goal]
+    done = subprocess.run(command, check=False, timeout=FETCH_SECONDS, capture_output=True)
     if done.returncode:
-        sys.exit(
-            "burnline: Maven could not fetch Apache Kafka (see above): is Maven Central reached?"
+        told = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()
+        raise UnavailableError(
+            f"Maven could not fetch Kafka from Maven Central: {told[0] if told else 'it says nothing'}"
         )
     STAMP.write_text(_pins())
-
-
-def _fetched() -> bool:
-    return STAMP.exists() and STAMP.read_text() == _pins()
 
 
 def _pins() -> str:
@@ -56,4 +50,7 @@ def _pins() -> str:
 
 
 if __name__ == "__main__":
-    fetch()
+    try:
+        fetch()
+    except UnavailableError as why:
+        sys.exit(f"burnline: {why}")
