@@ -123,6 +123,9 @@ class Broker:
                 f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in self._ports
             ),
             "log.dirs": str(self.directory / "data"),
+            # One that was killed is missed sooner, and let in again.
+            "broker.session.timeout.ms": "2000",
+            "broker.heartbeat.interval.ms": "500",
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "1",

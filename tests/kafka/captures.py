@@ -1,7 +1,7 @@
-"""What a real Collector wrote, kept for tests that have no broker: `python -m tests.kafka.captures` takes it anew.
+"""What a real Collector wrote, kept for tests that have no broker; `python -m tests.kafka.captures` takes it.
 
-`collector.json` beside this file holds a message for each line of the list, with its topic, key and headers as the
-Collector's exporter made them; the value is text for `otlp_json`, and base64 for `otlp_proto`.
+`collector.json` beside this file holds each message with topic, key and headers as the Collector's exporter
+made them; the value is text for `otlp_json`, and base64 for `otlp_proto`.
 """
 
 import json
@@ -66,7 +66,11 @@ def captured() -> Iterator[Captured]:
 
 def exporters(running: Broker, prefix: str) -> dict[str, dict[str, Any]]:
     """An exporter's configuration for each encoding with each compression, and for each that splits."""
-    told = [(encoding, f"{prefix}{encoding}-{each}", each, {}) for encoding in ENCODINGS for each in COMPRESSIONS]
+    told = [
+        (encoding, f"{prefix}{encoding}-{each}", each, {})
+        for encoding in ENCODINGS
+        for each in COMPRESSIONS
+    ]
     told += [(encoding, f"{prefix}{encoding}-split", "zstd", SPLIT) for encoding in ENCODINGS]
     return {
         name: {
@@ -79,7 +83,9 @@ def exporters(running: Broker, prefix: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def written(running: Broker, directory: Path, prefix: str = "") -> dict[tuple[str, str], list[Message]]:
+def written(
+    running: Broker, directory: Path, prefix: str = ""
+) -> dict[tuple[str, str], list[Message]]:
     """Have a Collector write what `said.py` says in all these ways; messages by (exporter, signal)."""
     topics, configs = Topics(running), exporters(running, prefix)
     for name in configs:
@@ -87,7 +93,9 @@ def written(running: Broker, directory: Path, prefix: str = "") -> dict[tuple[st
             topics.create(f"{name}-{signal}", PARTITIONS)
     with collector.collector(directory, configs) as url:
         say(url)
-    return {(name, signal): topics.read(f"{name}-{signal}") for name in configs for signal in SIGNALS}
+    return {
+        (name, signal): topics.read(f"{name}-{signal}") for name in configs for signal in SIGNALS
+    }
 
 
 def _kept(name: str, signal: str, message: Message) -> dict[str, Any]:

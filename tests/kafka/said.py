@@ -16,7 +16,36 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 RESOURCE = Resource({"service.name": "chat-api", "deployment.environment.name": "tests"})
-SPANS = 5  # two in the first trace, three in the second, whose last failed
+SLOS = """\
+apiVersion: burnline/v1
+service: chat-api
+slos:
+  - name: calls
+    objective: 99
+    sli:
+      spans:
+        total: '{ resource.service.name = "chat-api" && span.gen_ai.operation.name = "chat" }'
+        bad: '{ status = error }'
+  - name: evaluations
+    objective: 99
+    sli:
+      spans:
+        total: '{ resource.service.name = "chat-api" && name = "gen_ai.evaluation.result" }'
+        bad: '{ span.gen_ai.evaluation.score.value < 0.5 }'
+  - name: requests
+    objective: 99
+    sli:
+      metrics:
+        total: 'llm_requests_total{job="chat-api"}'
+        bad: 'llm_requests_total{job="chat-api",status="error"}'
+  - name: slow
+    objective: 90
+    sli: {metrics: {histogram: 'llm_duration_seconds{job="chat-api"}', above: 2}}
+"""
+# Told once; (good, bad) of each SLO.
+EVENTS = {"calls": (2, 1), "evaluations": (1, 1), "requests": (7, 0), "slow": (2, 1)}
+# The SDK exports its points once when it is flushed, and once more when it is shut down.
+MESSAGES = {"traces": 1, "metrics": 2, "logs": 1}
 
 
 def say(url: str) -> None:

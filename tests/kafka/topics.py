@@ -3,7 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from tests.kafka.broker import Broker
@@ -92,7 +99,7 @@ class Topics:
         )
         found: list[Message] = []
         try:
-            consumer.assign([TopicPartition(name, number, 0) for number in ends])
+            consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in ends])
             while ends:
                 message = consumer.poll(SECONDS)
                 assert message is not None, f"{name}: nothing more came, {ends} are not read"
