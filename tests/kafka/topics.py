@@ -1,6 +1,7 @@
 """What tests do with topics of a real broker."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from confluent_kafka import (
@@ -37,6 +38,7 @@ class Topics:
     def __init__(self, broker: Broker) -> None:
         self._config = {"bootstrap.servers": broker.address, "log_level": 0}
         self._admin = AdminClient(self._config)
+        self._producer = cache(self._new_producer)
 
     def create(self, name: str, partitions: int = 1, **config: str) -> None:
         """A new one; `config` with _ for the dots of its settings."""
@@ -62,9 +64,7 @@ class Topics:
     def write(self, name: str, messages: Iterable[Sent], compression: str = "none") -> None:
         """Write messages; returns once the broker has them all."""
         refused: list[str] = []
-        producer = Producer(
-            self._config | {"compression.type": compression, "enable.idempotence": True}
-        )
+        producer = self._producer(compression)
         for message in messages:
             producer.produce(
                 name,
@@ -95,7 +95,12 @@ class Topics:
         ends = {number: end for number, end in self.ends(name).items() if end}
         consumer = Consumer(
             self._config
-            | {"group.id": "tests", "enable.auto.commit": False, "enable.partition.eof": True}
+            | {
+                "group.id": "tests",
+                "fetch.wait.max.ms": 10,
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
         )
         found: list[Message] = []
         try:
@@ -110,6 +115,11 @@ class Topics:
         finally:
             consumer.close()
         return sorted(found, key=lambda message: (message.partition(), message.offset()))
+
+    def _new_producer(self, compression: str) -> Producer:
+        return Producer(
+            self._config | {"compression.type": compression, "enable.idempotence": True}
+        )
 
     def _partitions(self, name: str) -> Mapping[int, object]:
         try:
