@@ -91,7 +91,7 @@ def written(
     for name in configs:
         for signal in SIGNALS:
             topics.create(f"{name}-{signal}", PARTITIONS)
-    with collector.collector(directory, configs) as url:
+    with collector.collector(directory, collector.all_signals(configs)) as url:
         say(url)
     return {
         (name, signal): topics.read(f"{name}-{signal}") for name in configs for signal in SIGNALS

@@ -1,6 +1,7 @@
 """A real Collector that writes to Kafka; `python -m tests.kafka.collector` builds it in `.kafka/`."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -47,26 +48,45 @@ def build() -> None:
     STAMP.write_text(_pins())
 
 
-@contextmanager
-def collector(directory: Path, exporters: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Run it with Kafka exporters, by their names; the URL for OTLP over HTTP."""
-    web, health = free_port(), free_port()
+def all_signals(exporters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Every signal to all of some Kafka exporters, by their names."""
     named = {f"kafka/{name}": dict(config) for name, config in exporters.items()}
-    pipeline = {"receivers": ["otlp"], "exporters": list(named)}
+    return {"exporters": named, "pipelines": {key: list(named) for key in SIGNALS}}
+
+
+@contextmanager
+def collector(
+    directory: Path, parts: Mapping[str, Any], *over: Path, **environment: str
+) -> Iterator[str]:
+    """Run it; the URL for OTLP over HTTP.
+
+    Args:
+        directory: of its log.
+        parts: `exporters`, and for each of the `pipelines` the names of those that it goes to.
+        over: files of configuration that are laid over these.
+        environment: what they ask for.
+    """
+    web, health = free_port(), free_port()
     config = {
         "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{web}"}}}},
-        "exporters": named,
+        "exporters": parts["exporters"],
         "extensions": {"health_check": {"endpoint": f"127.0.0.1:{health}"}},
         "service": {
             "extensions": ["health_check"],
             "telemetry": {"metrics": {"level": "none"}},
-            "pipelines": dict.fromkeys(SIGNALS, pipeline),
+            "pipelines": {
+                name: {"receivers": ["otlp"], "exporters": exporters}
+                for name, exporters in parts["pipelines"].items()
+            },
         },
     }
     path, log = directory / "collector.json", directory / "collector.log"
     path.write_text(json.dumps(config))
+    command = [PROGRAM, *(f"--config={file}" for file in (path, *over))]
     with log.open("ab") as output:
-        process = subprocess.Popen([PROGRAM, f"--config={path}"], stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=os.environ | environment
+        )
     try:
         eventually(lambda: process.poll() is not None or _healthy(health), 60)
         assert process.poll() is None, log.read_text()

@@ -48,11 +48,11 @@ EVENTS = {"calls": (2, 1), "evaluations": (1, 1), "requests": (7, 0), "slow": (2
 MESSAGES = {"traces": 1, "metrics": 2, "logs": 1}
 
 
-def say(url: str) -> None:
-    """Send all of it; returns once the Collector has taken it."""
-    _spans(url)
-    _points(url)
-    _events(url)
+def say(url: str, *signals: str) -> None:
+    """Send all of it, or some signals alone; returns once the Collector has taken it."""
+    for signal, send in (("traces", _spans), ("metrics", _points), ("logs", _events)):
+        if not signals or signal in signals:
+            send(url)
 
 
 def _spans(url: str) -> None:

@@ -18,11 +18,13 @@ from tests.kafka import captures, collector
 from tests.kafka.broker import Broker
 from tests.kafka.captures import COMPRESSIONS, SIGNALS
 from tests.kafka.readers import Readers, ended
-from tests.kafka.said import EVENTS, MESSAGES, SLOS
+from tests.kafka.said import EVENTS, MESSAGES, SLOS, say
 from tests.kafka.test_captures import TO_PROTOBUF
+from tests.sample import DEPLOY
 
 pytestmark = pytest.mark.timeout(300)
 PREFIX = "collector-"
+OVER = DEPLOY / "stack" / "collector-kafka.yaml"
 REQUESTS: dict[str, Callable[[], Proto]] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
@@ -81,6 +83,23 @@ def test_keys_headers_and_timestamps(written):
             assert (key is not None) == split
             # A trace's id as text, of 32 characters; a hash of the resource, of 16 bytes.
             assert key is None or len(key) == (32 if signal == "traces" else 16)
+
+
+def test_the_stacks_configuration_writes_what_the_engine_is_sent(tmp_path, kafka, topics):
+    """`deploy/stack/collector-kafka.yaml`, over pipelines that are named as those of the stack."""
+    if why := collector.missing():
+        pytest.skip(why)
+    for name in ("otlp_spans", "otlp_logs"):
+        topics.create(name, 2)
+    nowhere = {"endpoint": "http://127.0.0.1:1", "retry_on_failure": {"enabled": False}}
+    parts = {
+        "exporters": {"otlp_http/loki": nowhere},
+        "pipelines": {key: ["otlp_http/loki"] for key in ("traces/burnline", "logs")},
+    }
+    with collector.collector(tmp_path, parts, OVER, KAFKA_BROKERS=kafka.address) as url:
+        say(url, "traces", "logs")
+    assert len(topics.read("otlp_spans")) == MESSAGES["traces"]
+    assert len(topics.read("otlp_logs")) == MESSAGES["logs"]
 
 
 @pytest.mark.usefixtures("written")
