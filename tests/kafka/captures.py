@@ -93,9 +93,11 @@ def written(
             topics.create(f"{name}-{signal}", PARTITIONS)
     with collector.collector(directory, collector.all_signals(configs)) as url:
         say(url)
-    return {
-        (name, signal): topics.read(f"{name}-{signal}") for name in configs for signal in SIGNALS
-    }
+    places = {f"{name}-{signal}": (name, signal) for name in configs for signal in SIGNALS}
+    found: dict[tuple[str, str], list[Message]] = {place: [] for place in places.values()}
+    for message in topics.read(*places):
+        found[places[message.topic()]].append(message)
+    return found
 
 
 def _kept(name: str, signal: str, message: Message) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def test_topics_grow_lose_messages_and_begin_anew(topics, name):
     assert [m.value() for m in topics.read(name)] == [b"2"]
     topics.delete(name)
     topics.create(name, 1)
-    assert topics.ends(name) == {0: 0}
+    assert topics.ends(name) == {(name, 0): 0}
 
 
 @pytest.mark.parametrize("listener", ["SASL_PLAINTEXT", "SASL_SSL"])

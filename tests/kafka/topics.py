@@ -79,42 +79,45 @@ class Topics:
         assert producer.flush(SECONDS) == 0
         assert not refused
 
-    def ends(self, name: str) -> dict[int, int]:
+    def ends(self, *names: str) -> dict[tuple[str, int], int]:
         """The offset after the last message of each partition."""
         consumer = Consumer(self._config | {"group.id": "tests"})
         try:
             return {
-                number: consumer.get_watermark_offsets(TopicPartition(name, number), SECONDS)[1]
+                (name, number): consumer.get_watermark_offsets(
+                    TopicPartition(name, number), SECONDS
+                )[1]
+                for name in names
                 for number in self._partitions(name)
             }
         finally:
             consumer.close()
 
-    def read(self, name: str) -> list[Message]:
-        """All there is now, by partition and offset."""
-        ends = {number: end for number, end in self.ends(name).items() if end}
+    def read(self, *names: str) -> list[Message]:
+        """All there is now, by topic, partition and offset."""
+        left = {place for place, end in self.ends(*names).items() if end}
         consumer = Consumer(
             self._config
             | {
                 "group.id": "tests",
-                "fetch.wait.max.ms": 10,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
             }
         )
         found: list[Message] = []
         try:
-            consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in ends])
-            while ends:
+            consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in left])
+            while left:
                 message = consumer.poll(SECONDS)
-                assert message is not None, f"{name}: nothing more came, {ends} are not read"
+                assert message is not None, f"nothing more came, {left} are not read"
                 if message.error():
-                    ends.pop(message.partition())  # the end of a partition
+                    left.discard((message.topic(), message.partition()))  # the end of a partition
                 else:
                     found.append(message)
         finally:
             consumer.close()
-        return sorted(found, key=lambda message: (message.partition(), message.offset()))
+        return sorted(found, key=lambda one: (one.topic(), one.partition(), one.offset()))
 
     def _new_producer(self, compression: str) -> Producer:
         return Producer(
