@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from dataflows.kafka_options import KAFKA_OPTIONS, kafka_settings
 from dataflows.settings import Settings
 from slo.durations import parse_duration
 from slo.usage.messages import MODES
@@ -119,14 +120,16 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     """Settings from the options' values, and secrets from the environment.
 
     Raises:
-        click.UsageError: a variable that closes something is set, and empty.
+        click.UsageError: a variable that closes something is set, and empty; or options don't fit together.
     """
     for variable in _closing_variables():
         # Taken for unset, it would leave open what somebody meant to close.
         if os.environ.get(variable) == "":
             raise click.UsageError(f"{variable} is empty; give it a value, or unset it")
     secrets: dict[str, Any] = {name: os.environ.get(var) for name, var in SECRETS.items()}
-    return Settings(**options, **secrets)
+    rest = dict(options)
+    kafka = kafka_settings(rest)
+    return Settings(**rest, **secrets, kafka=kafka)
 
 
 def _closing_variables() -> Iterator[str]:
@@ -453,4 +456,5 @@ _OPTIONS = (
         envvar="BURNLINE_LLM_SERIES_LIMIT",
         help="Such series before further tenants, then models, share one.",
     ),
+    *KAFKA_OPTIONS,
 )
