@@ -1,11 +1,13 @@
 """Messages of model calls, and what they add up to."""
 
+import json
 import random
 import time
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterable
 
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.kafka.topics import Sent, Topics
@@ -59,11 +61,11 @@ class Calls:
         ]
         self.topics.write(self.topic, made, compression)
 
-    def message(self, spans: int = 5, *, failing: float = 0.1, json: bool = False) -> bytes:
+    def message(self, spans: int = 5, *, failing: float = 0.1, as_json: bool = False) -> bytes:
         """One that is expected to be counted."""
         request, events = self._request(spans, failing)
         self.expected.update(events)
-        return MessageToJson(request).encode() if json else request.SerializeToString()
+        return _json(request) if as_json else request.SerializeToString()
 
     def forget(self, message: bytes) -> None:
         """It is not to be counted after all."""
@@ -95,6 +97,15 @@ class Calls:
             if self._random.random() < failing:
                 span.status.code = 2
         return request, _events(request)
+
+
+def _json(request: ExportTraceServiceRequest) -> bytes:
+    """OTLP's JSON: enums are numbers and ids are hexadecimal, not as protobuf's JSON has them."""
+    whole = MessageToDict(request, use_integers_for_enums=True)
+    for resource in whole["resourceSpans"]:
+        for span in resource["scopeSpans"][0]["spans"]:
+            span |= {key: b64decode(span[key]).hex() for key in ("traceId", "spanId")}
+    return json.dumps(whole).encode()
 
 
 def _events(request: ExportTraceServiceRequest) -> Counter[Key]:

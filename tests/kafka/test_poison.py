@@ -46,7 +46,7 @@ def test_they_arrive_as_they_were_and_the_rest_counts(tmp_path, kafka, topics, n
         for one in poison:
             # Beside its own there may be some that tell where it came from.
             assert [h for h in headers[one.value] if h in one.headers] == list(one.headers)
-        assert readers.total("burnline_kafka_undecodable_messages_total") == len(poison)
+        assert readers.total("burnline_kafka_dead_letters_total") == len(poison)
         # After a crash some may be written again, none is forgotten, and nothing counts twice.
         readers.stop(signal.SIGKILL)
         readers.start()
@@ -64,7 +64,7 @@ def calls_cut(calls: Calls) -> bytes:
 def test_json_is_read_where_it_is_told(tmp_path, kafka, topics, name):
     topics.create(name)
     calls = Calls(topics, name)
-    good = [Sent(calls.message(json=True)) for _ in range(20)]
+    good = [Sent(calls.message(as_json=True)) for _ in range(20)]
     topics.write(name, [*good, Sent(b'{"resourceSpans": ['), Sent(b""), Sent(None)], "zstd")
     with ended(Readers(tmp_path, kafka, name, KAFKA_ENCODING="otlp_json")) as readers:
         readers.start()

@@ -50,10 +50,12 @@ class Topics:
     def grow(self, name: str, partitions: int) -> None:
         """More partitions, as many all in all."""
         self._admin.create_partitions([NewPartitions(name, partitions)])[name].result(SECONDS)
+        self._producer.cache_clear()  # they knew of fewer
         eventually(lambda: len(self._partitions(name)) == partitions, SECONDS)
 
     def delete(self, name: str) -> None:
         self._admin.delete_topics([name])[name].result(SECONDS)
+        self._producer.cache_clear()
         eventually(lambda: not self._partitions(name), SECONDS)
 
     def drop_before(self, name: str, partition: int, offset: int) -> None:
