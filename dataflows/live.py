@@ -22,6 +22,7 @@ from typing import IO, NamedTuple
 
 import click
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
@@ -47,6 +48,7 @@ from engine.sinks.publish import Publish, Take
 from engine.sinks.remote_write import RemoteWrite
 from engine.sinks.shown import Change
 from engine.slo_files import load_paths
+from engine.spool.arrivals import Arrivals
 from engine.spool.spool import Spool, SpoolUnavailable
 from engine.spool.spool_source import SpoolSource
 from engine.telemetry import tracing
@@ -169,18 +171,13 @@ class Engine:
 
     def flow(self) -> Dataflow:
         """The dataflow over what `open` has opened."""
-        self._source = self.vitals.source = SpoolSource(
-            self.spool,
-            self.supervisor.ending,
-            self.metrics.lost_payloads.inc,
-            self._decided_through,
-        )
+        source = self.make_source()
         plan = self.plan
         # With the flow ends what it remembers: a new one reads again what no snapshot has.
         memory = CallMemory(shortened=self.metrics.call_memory_shortened.inc)
         return build(
             plan,
-            self._source,
+            source,
             Publish(self._publisher, self.watch.published),
             lambda: self._measurer(plan, memory),
             # The same in all processes of a cluster. Parts of Kafka are read by all workers already.
@@ -189,6 +186,16 @@ class Engine:
             anomalies=Publish(lambda: self.board.publish_anomalies, self.watch.judged),
             usage=Publish(lambda: self.board.publish_usage),
         )
+
+    def make_source(self) -> Source[Arrivals]:
+        """The flow's input."""
+        self._source = self.vitals.source = SpoolSource(
+            self.spool,
+            self.supervisor.ending,
+            self.metrics.lost_payloads.inc,
+            self._decided_through,
+        )
+        return self._source
 
     def run(self, hangups: Sequence[int] = ()) -> None:
         """Run in this thread until SIGTERM or SIGINT; the last act is a snapshot. SIGHUP reloads the SLOs.
