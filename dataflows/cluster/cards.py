@@ -72,7 +72,7 @@ def agree(cards: Sequence[Card], partitions: int) -> list[Agreed]:
 
     Args:
         cards: of all, in that order.
-        partitions: how many recovery partitions to make where there are none.
+        partitions: how many recovery partitions to make where there are none; 0 where they are not ours.
 
     Raises:
         Unfit: something differs, or partitions are missing or there twice.
@@ -101,6 +101,8 @@ def _compare(first: Card, other: Card) -> None:
 
 def _partitions(cards: Sequence[Card], wanted: int) -> list[tuple[int, ...]]:
     """Those that each process makes."""
+    if not wanted:
+        return [() for _ in cards]
     counts = {card.count for card in cards if card.count}
     if not counts:
         if wanted < len(cards):

@@ -1,7 +1,7 @@
 """Recovery partitions on disk: which a directory holds, making some of them, taking over others'.
 
-Bytewax fixes their number for good. Each process of a cluster has some in its own data directory; they hold the
-state of any shards, so all of them together must be there at each start, in whichever processes.
+Bytewax fixes their number for good. Each process of a cluster has some in its own data directory; they hold
+the state of any shards, so all of them together must be there at each start, in whichever processes.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def missing(recovery: Path) -> tuple[int, ...]:
 def make(recovery: Path, numbers: tuple[int, ...], count: int) -> None:
     """Make some partitions of a new store."""
     with tempfile.TemporaryDirectory(dir=recovery.parent) as directory:
-        init_db_dir(Path(directory), count)
+        init_db_dir(Path(directory), count)  # type: ignore[no-untyped-call]  # it has no types
         for number in numbers:
             _part(Path(directory), number).replace(_part(recovery, number))
 
@@ -140,7 +140,7 @@ def _join_books(source: Path, target: Path) -> None:
 
 
 def _join_watched(source: Path, target: Path) -> None:
-    """Of each objective the earlier of the two."""
+    """Of each objective, as it counts in the target, the earlier of the two."""
     theirs, own = source / "watched.json", target / "watched.json"
     if not theirs.exists():
         return
@@ -148,6 +148,8 @@ def _join_watched(source: Path, target: Path) -> None:
     if own.exists():
         for objective, entry in json.loads(own.read_text()).items():
             other = joined.get(objective, entry)
+            if other["generation"] != entry["generation"]:
+                other = entry
             joined[objective] = min(entry, other, key=lambda each: int(each["since_ns"]))
     own.write_text(json.dumps(joined, indent=1))
 
