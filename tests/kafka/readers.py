@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.end_to_end.engines import Engine
 from tests.kafka.broker import Broker
 from tests.kafka.calls import SLOS, Key
-from tests.servers import eventually, free_port
+from tests.servers import free_port
 
 SECONDS = 60.0  # a few where nothing else runs
 
@@ -47,13 +47,21 @@ class Readers:
     def start(self, processes: int = 1) -> None:
         """Start, and wait until each has decided."""
         self.spawn(processes)
+        limit = time.monotonic() + SECONDS
         for engine in self.engines:
-            eventually(lambda e=engine: e.process.poll() is not None or e.ready(), SECONDS)
-            assert engine.process.poll() is None, engine.log.read_text()
+            while not engine.ready():
+                assert engine.process.poll() is None, self.said()
+                assert time.monotonic() < limit, self.said()
+                time.sleep(0.05)
+
+    def said(self) -> str:
+        """The last of what each process logged, for people."""
+        logs = [engine.log.read_text().splitlines()[-15:] for engine in self.engines]
+        return "\n\n".join("\n".join(lines) for lines in logs)
 
     def spawn(self, processes: int = 1) -> None:
         """Start, and wait for nothing."""
-        addresses = " ".join(f"127.0.0.1:{free_port()}" for _ in range(processes))
+        addresses = ";".join(f"127.0.0.1:{free_port()}" for _ in range(processes))
         self.engines = [self._engine(number, addresses) for number in range(processes)]
         for engine in self.engines:
             engine.spawn()
@@ -92,14 +100,14 @@ class Readers:
         limit = time.monotonic() + seconds
         while (found := self.counts()) != expected and time.monotonic() < limit:
             time.sleep(0.2)
-        assert found == expected
+        assert found == expected, self.said()
         time.sleep(1.2)  # longer than from one tick to the next
         assert self.counts() == expected
 
     def _engine(self, number: int, addresses: str) -> Engine:
         own = self.directory / f"process-{number}"
         own.mkdir(exist_ok=True)
-        cluster = {"PROCESS_ID": str(number), "ADDRESSES": addresses} if " " in addresses else {}
+        cluster = {"PROCESS_ID": str(number), "ADDRESSES": addresses} if ";" in addresses else {}
         told = {f"BURNLINE_{name}": value for name, value in (self.settings | cluster).items()}
         return Engine(own, self.slos, self.alertmanagers, **told)
 
