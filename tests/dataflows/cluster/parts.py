@@ -1,7 +1,7 @@
 """An engine, as a process of its own, that reads an input of several parts from files.
 
-Stands in for Kafka: each file is a partition, whose position is in recovery. A line is `[clock, payload]`, the
-payload in hexadecimal. Time stands still once all is read, so that runs can be compared to the last digit.
+Stands in for Kafka: each file is a partition, whose position is in recovery. A line is `[clock, payload]`,
+the payload in hexadecimal. Time stands still once all is read, so that runs can be compared exactly.
 """
 
 import json

@@ -167,10 +167,8 @@ class Cluster:
         for page in self.pages():
             for family in parse(page):
                 for sample in family.samples:
-                    if _is_shared(sample.name):
-                        labels = {
-                            k: v for k, v in sample.labels.items() if k != "burnline_process"
-                        }
+                    labels = sample.labels
+                    if _is_shared(sample.name) and labels.get("alertname") != "Watchdog":
                         found[sample.name, tuple(sorted(labels.items()))].append(sample.value)
         return dict(found)
 
@@ -182,20 +180,30 @@ class Cluster:
 
     def logged(self, event: str) -> list[Mapping[str, object]]:
         """What all processes logged of an event."""
-        lines: list[Mapping[str, object]] = []
-        for number in range(16):
-            if self.log(number).exists():
-                for line in self.log(number).read_text().splitlines():
-                    if line.startswith("{") and json.loads(line).get("event") == event:
-                        lines.append(json.loads(line))
-        return lines
+        logs = [self.log(number) for number in range(16) if self.log(number).exists()]
+        texts = [line for log in logs for line in log.read_text().splitlines()]
+        lines = [json.loads(text) for text in texts if text.startswith("{")]
+        return [line for line in lines if line.get("event") == event]
+
+
+# Of the engine itself, by the same beginning as what it shows of others.
+_OWN = ("failures", "incidents", "readings", "series", "unjudged")
+_SHARED = (
+    "slo:",
+    "sloth_",
+    "ALERTS",
+    "burnline_slo_e",  # errors, error budgets, events
+    "burnline_slo_period",
+    "burnline_llm_",
+    "burnline_anomaly_",
+    "burnline_cost_",
+)
 
 
 def _is_shared(name: str) -> bool:
     """Whether it is about what is watched, not about this engine."""
-    return name.startswith(("slo:", "sloth_", "ALERTS", "burnline_slo_error", "burnline_slo_bud")) or (
-        name.startswith(("burnline_slo_events", "burnline_llm_", "burnline_anomaly_"))
-    )
+    own = name.startswith(tuple(f"burnline_anomaly_{each}" for each in _OWN))
+    return name.startswith(_SHARED) and not own
 
 
 def _get(port: int, path: str) -> str:
