@@ -102,7 +102,7 @@ class MockKafka:
 
     def close(self) -> None:
         """End it."""
-        del self.producer
+        self.producer.close()
         self._c.rd_kafka_mock_cluster_destroy(self._cluster)
         self._c.rd_kafka_destroy(self._handle)
 

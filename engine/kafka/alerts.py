@@ -84,7 +84,7 @@ class AlertsTopic:
         self._ended: list[Shown] = list(board.ended_lately())
         self._seldom = Seldom()
         self._wake = threading.Event()
-        self._over = False
+        self._over = self._closed = False
         self._unsubscribe: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="burnline-alerts", daemon=True)
 
@@ -103,6 +103,9 @@ class AlertsTopic:
         self._tell()
         if self._producer.flush(FLUSH_SECONDS):
             log.warning("stopped before Kafka had the newest alerts", topic=self._topic)
+        self._closed = True
+        self._producer.purge()
+        self._producer.close()
 
     def _changed(self, change: Change) -> None:
         self._ended.extend(change.ended)
@@ -152,7 +155,8 @@ class AlertsTopic:
     ) -> None:
         self._on_its_way.discard(key)
         if error is not None:
-            self._failed(error)
+            if not self._closed:
+                self._failed(error)
             return
         self._count("delivered")
         self._told[key] = body

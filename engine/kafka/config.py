@@ -91,7 +91,7 @@ class Clients:
         trouble: told each client's errors.
 
     Raises:
-        CannotStart: the file can't be used; a client of each kind has been tried.
+        CannotStart: the file can't be used, or a client does not take what it says.
     """
 
     def __init__(self, settings: KafkaSettings, trouble: Trouble) -> None:
@@ -107,6 +107,7 @@ class Clients:
             **quiet,
         }
         self.commits = GROUP in self.file
+        self.consumer().close()  # what it does not take is said at once
 
     def consumer(self, **more: object) -> Consumer:
         """A consumer of partitions that it is told; it joins no group."""

@@ -89,6 +89,7 @@ class DeadLetters:
         self._seldom = Seldom()
         self._over = threading.Event()
         self._settled = False
+        self._closed = False
         self._producer: Producer | None = None
         self._consumer: Consumer | None = None
         self._thread = threading.Thread(target=self._run, name="burnline-dead-letters", daemon=True)
@@ -113,6 +114,10 @@ class DeadLetters:
             left = self._producer.flush(SETTLE_SECONDS)
             if left:
                 log.warning("dead letters wait; they are sent after the next start", letters=left)
+            # What is given up here is in the positions; it must not seem to have failed.
+            self._closed = True
+            self._producer.purge()
+            self._producer.close()
         if self._consumer is not None:
             self._consumer.close()
 
@@ -209,7 +214,7 @@ class DeadLetters:
         if error is None:
             self._count("delivered")
             undelivered.discard(offset)
-        else:
+        elif not self._closed:
             self._failed(error, place, offset, undelivered)
 
     def _failed(self, error: KafkaError, place: Place, offset: int, undelivered: set[int]) -> None:

@@ -98,7 +98,7 @@ class Topics:
         self._consumer = self._clients.consumer()
         self._admin = AdminClient(self._clients.admin_config())
         until = time.monotonic() + seconds
-        while not self._refresh(start=True):
+        while not self._refresh(start_within=min(2.0, seconds)):
             if self._trouble.denied:
                 raise CannotStart(
                     f"Kafka does not let Burnline in: {self._trouble.denied}; mend sasl.username, "
@@ -171,17 +171,20 @@ class Topics:
         with self._lock:
             return {p: a.since_ms for p, a in self._asked.items() if a.answer is None}
 
-    def _refresh(self, *, start: bool = False) -> bool:
-        """Ask what there is; whether anybody answered."""
+    def _refresh(self, *, start_within: float = 0.0) -> bool:
+        """Ask what there is; whether anybody answered.
+
+        Args:
+            start_within: at the start, seconds for an answer.
+        """
+        start = start_within > 0
         consumer = self._consumer
         if consumer is None:
             return False
         leaderless = set()
         for name in self._names:
             try:
-                topic = consumer.list_topics(name, timeout=2.0 if start else ASK_SECONDS).topics[
-                    name
-                ]
+                topic = consumer.list_topics(name, timeout=start_within or ASK_SECONDS).topics[name]
             except KafkaException as error:
                 consumer.poll(0)  # hands over what its threads have met
                 self._trouble.last = self._trouble.last or error.args[0].str()

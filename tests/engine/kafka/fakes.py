@@ -5,7 +5,7 @@ interleavings needs thousands of runs a minute.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,9 +113,7 @@ class FakeCluster:
         if place in self.leaderless:
             return None
         log = self.log(place)
-        since = [
-            m.number for m in log.messages.values() if since_ms and m.milliseconds >= since_ms
-        ]
+        since = [m.number for m in log.messages.values() if since_ms and m.milliseconds >= since_ms]
         return Bounds(log.low, log.end, min(since, default=None))
 
     # What tests do.
@@ -127,9 +125,7 @@ class FakeCluster:
         place = Place(TOPIC, number)
         log = self.log(place)
         milliseconds = more.pop("milliseconds", int(self.now * 1e3))
-        log.messages[log.end] = FakeMessage(
-            place, log.end, body, milliseconds=milliseconds, **more
-        )
+        log.messages[log.end] = FakeMessage(place, log.end, body, milliseconds=milliseconds, **more)
         log.end += 1
 
     def mark(self, number: int = 0) -> None:
@@ -253,7 +249,6 @@ class World:
         )
         self.crew = Crew(self.clock)
         self.letters.sent = []
-        tell: Callable[[str, int], None] = lambda topic, count: self.lost.update({topic: count})
         shared = Shared(
             settings=self.settings,
             topics=self.kafka,  # type: ignore[arg-type]
@@ -263,14 +258,16 @@ class World:
             signals={TOPIC: "traces"},
             dead_letters=self.letters,  # type: ignore[arg-type]
             trouble=Trouble(),
-            lost=tell,
+            lost=lambda topic, count: self.lost.update({topic: count}),
             stopping=lambda: self.stopping,
             cluster=self.in_cluster,
             decided=self.decided,
         )
         self.reader = FakeReader(self.kafka, self.pieces)
         self.parts = [
-            KafkaPartition(Place(TOPIC, n), shared, self.reader, positions[n] if positions else None)  # type: ignore[arg-type]
+            KafkaPartition(
+                Place(TOPIC, n), shared, self.reader, positions[n] if positions else None
+            )  # type: ignore[arg-type]
             for n in range(self.slots)
         ]
         return self.parts

@@ -1,4 +1,4 @@
-"""The real clients against librdkafka's mock cluster: brokers that go, leaders that are missing, topics that come."""
+"""The real clients against librdkafka's mock cluster: brokers that go, missing leaders, new topics."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from engine.kafka import dead_letters as letters_module
 from engine.kafka import partition as partition_module
 from engine.kafka import topics as topics_module
 from engine.kafka.errors import CannotStart
@@ -25,7 +26,8 @@ def kafka() -> Iterator[MockKafka]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topics_module, "REFRESH_SECONDS", 0.3)
-    monkeypatch.setattr(partition_module, "STUCK_SECONDS", 3.0)
+    monkeypatch.setattr(partition_module, "STUCK_SECONDS", 1.5)
+    monkeypatch.setattr(letters_module, "SETTLE_SECONDS", 0.2)
 
 
 def test_partitions_are_read_whatever_compressed_them(kafka: MockKafka, tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_a_partition_without_leader_is_said_to_be_and_read_once_it_has_one(
     kafka.write(topic, request("b"), partition=1)
     kafka.lose_leader(topic, 1)
     with process(KafkaSettings(kafka.brokers, (topic,)), tmp_path) as running:
-        running.until(lambda: running.input.crew.live())
+        running.until(running.input.crew.live)
         assert running.gauge("burnline_kafka_unreadable_partitions", topic=topic) == 1
         running.until_read("a")
         kafka.elect(topic, 1)
@@ -127,7 +129,9 @@ def test_slots_stay_when_a_topic_is_made_anew_smaller_or_read_no_more(
         running.until(lambda: running.arrivals)
 
 
-def test_brokers_that_do_not_answer_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_brokers_that_do_not_answer_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(topics_module.Topics.open, "__defaults__", (0.5,))
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(CannotStart, match=f"no Kafka broker answers at {address}") as told:

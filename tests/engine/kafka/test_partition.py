@@ -87,7 +87,9 @@ def test_a_part_that_is_live_waits_for_the_others_with_its_ticks() -> None:
     assert found[-1].tick
 
 
-def test_a_part_that_cannot_be_read_holds_nobody_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_cannot_be_read_holds_nobody_up_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = World(2)
     world.kafka.leaderless.add(Place(TOPIC, 1))
     world.start()
@@ -105,7 +107,9 @@ def test_a_part_that_cannot_be_read_holds_nobody_up_for_ever(monkeypatch: pytest
     world.kafka.leaderless.clear()
     found = world.read()
     assert names(found) == ["later"]
-    assert all(each.live for each in found)  # it was waited for no longer, and is not waited for again
+    assert all(
+        each.live for each in found
+    )  # it was waited for no longer, and is not waited for again
     assert not world.parts[1].stuck
 
 
@@ -342,7 +346,7 @@ def test_retention_may_overtake_a_reader_that_is_slow() -> None:
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_a_topic_that_was_made_anew_is_read_from_its_beginning(running: bool) -> None:
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(*, running: bool) -> None:
     world = World()
     world.kafka.write(request("old"))
     world.start()
