@@ -2,7 +2,7 @@
 # WORKERS=1 how many processes run the tests.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo stack test test-libraries lint types audit bench bench-detection bench-overhead fuzz soak \
-	soak-overload soak-disk soak-downstream schema lock clean
+	soak-overload soak-disk soak-downstream schema lock clean helm chart
 
 BIN := .venv/bin
 # Half of the tests wait for servers, so that two workers take little more than half the time.
@@ -47,6 +47,12 @@ bench-detection: setup  ## anomaly detectors on labelled series, beside others; 
 
 fuzz: setup  ## a million hostile inputs, some minutes; FUZZ="--seed 2 --count 5000 --target yaml"
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+helm:  ## get helm, by which the tests check the chart (needs Go and a network; some minutes)
+	@scripts/helm.sh
+
+chart: helm  ## render the chart's examples anew, for the tests
+	scripts/chart.sh
 
 soak-downstream: setup  ## Alertmanagers that fail for ten minutes, in every way; about 15 minutes
 	$(BIN)/python -m tests.soak.downstream
