@@ -60,9 +60,12 @@ soak-downstream: setup  ## Alertmanagers that fail for ten minutes, in every way
 schema: setup  ## write the JSON Schema of the SLO files anew
 	$(BIN)/burnline schema > slo/burnline-v1.schema.json
 
-lock:  ## resolve requirements.lock anew (needs uv)
+lock:  ## resolve requirements.lock, and the image's part of it, anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
 		--quiet --no-emit-package burnline-llm pyproject.toml scripts/build.in -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--quiet --no-emit-package burnline-llm --constraint requirements.lock pyproject.toml scripts/build.in \
+		-o deploy/requirements.lock
 
 clean:  ## remove what setup and the tests made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
