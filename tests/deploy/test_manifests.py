@@ -1,6 +1,6 @@
 """What the chart renders is what Kubernetes, the Prometheus operator and the engine itself take.
 
-The manifests are those of the chart's examples, in `rendered/`; `test_chart.py` sees that helm makes the same.
+Manifests of the chart's examples, in `rendered/`; `test_chart.py` sees that helm makes the same.
 """
 
 import json
