@@ -69,7 +69,11 @@ def test_helm_has_nothing_to_say_against_it() -> None:
         ([*CLUSTER, "--set", "kafka.brokers={a}"], "at '/kafka/brokers/0'"),
         ([*CLUSTER, "--set", "kafka.metrics={spans}"], "a topic is named twice"),
         ([*CLUSTER, "--set", "kafka.alerts=spans"], "a topic is named twice"),
-        ([*CLUSTER, "--set", "cluster.replicas=9,workers=2"], "fewer than the 18 workers"),
+        (
+            [*CLUSTER, "--set", "cluster.replicas=9,workers=2"],
+            "shards is 16, fewer than the 18 workers",
+        ),
+        ([*CLUSTER, "--set", "cluster.replicas=17"], "fewer than the 17 of cluster.replicas"),
         ([*CLUSTER, "--set", "auth.otlpTokens.name=t"], "a cluster reads from Kafka"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) and value else None,

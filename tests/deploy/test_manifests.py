@@ -298,7 +298,7 @@ def test_a_cluster_is_started_and_stopped_as_a_whole(example: Example) -> None:
     assert budget["spec"]["maxUnavailable"] == 1
     workers = int(_argument(example, "--workers")) * spec["replicas"]
     assert workers <= int(_argument(example, "--shards"))
-    assert workers <= int(_argument(example, "--recovery-partitions"))
+    assert spec["replicas"] <= int(_argument(example, "--recovery-partitions"))
 
 
 def test_a_pod_may_do_little(example: Example) -> None:
