@@ -5,6 +5,7 @@ Manifests of the chart's examples, in `rendered/`; `test_chart.py` sees that hel
 
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import yaml
 
 from dataflows.cli import main
-from dataflows.options import SECRETS
+from dataflows.options import SECRETS, settings_of
 from engine import price_files
 from slo import load
 from tests.deploy.operator_schemas import POD_MONITOR, PROMETHEUS_RULE
@@ -88,6 +89,41 @@ def test_kubernetes_knows_every_field(example: Example, version: str) -> None:
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_job_that_moves_a_process_fits_the_chart(version: str) -> None:
+    job = yaml.safe_load((CHART.parent / "move-process.yaml").read_text())
+    kubernetes_validate.validate(job, version, strict=True)
+    pod = job["spec"]["template"]["spec"]
+    example = ALL["cluster"]
+    (claim,) = example.stateful["spec"]["volumeClaimTemplates"]
+    name = example.stateful["metadata"]["name"]
+    claims = [v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"]]
+    assert claims == [f"{claim['metadata']['name']}-{name}-{number}" for number in (2, 0)]
+    theirs = example.pod["securityContext"]
+    assert pod["securityContext"].items() <= theirs.items()
+
+
+def test_the_job_moves_what_process_0_takes_over(tmp_path: Path) -> None:
+    """Killed after any of its steps and run again, there is one whole copy and no second one."""
+    job = yaml.safe_load((CHART.parent / "move-process.yaml").read_text())
+    script = job["spec"]["template"]["spec"]["containers"][0]["command"][2]
+    lines = script.replace("/from/", "from/").replace("/to/", "to/")
+    done = "\n".join(line for line in lines.splitlines() if line.startswith("  "))
+    for steps in range(1, 4):
+        volumes = tmp_path / str(steps)
+        (volumes / "from/data/process-2/recovery").mkdir(parents=True)
+        (volumes / "from/data/process-2/recovery/part-2.sqlite3").write_text("state")
+        (volumes / "to/data/recovery").mkdir(parents=True)
+        first = "\n".join(done.splitlines()[:steps])
+        subprocess.run(["sh", "-ec", first], cwd=volumes, check=True)
+        subprocess.run(["sh", "-ec", lines], cwd=volumes, check=True)
+        files = sorted(str(f.relative_to(volumes)) for f in volumes.rglob("*") if f.is_file())
+        assert files == [
+            "from/data/moved-process-2/recovery/part-2.sqlite3",
+            "to/data/process-2/recovery/part-2.sqlite3",
+        ]
+
+
 def test_the_schemas_would_notice() -> None:
     wrong = json.loads(json.dumps(ALL["single"].stateful))
     wrong["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
@@ -124,14 +160,20 @@ def test_rules_find_the_job_that_pods_are_scraped_as() -> None:
 
 
 def test_the_engine_takes_the_arguments(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they stand, values too."""
+    """As they stand, with the environment of the first pod."""
     if example.cluster and not {"--kafka-brokers", "--recovery-partitions"} <= OPTIONS:
         pytest.skip("this engine has no cluster yet")
     monkeypatch.delenv("BURNLINE_SLOS", raising=False)
+    pod = f"{example.stateful['metadata']['name']}-0"
+    for variable in example.engine["env"]:
+        monkeypatch.setenv(variable["name"], variable.get("value", pod))
+    if "BURNLINE_ALERTMANAGER" in {variable["name"] for variable in example.engine["env"]}:
+        monkeypatch.setenv("BURNLINE_ALERTMANAGER", "http://user:secret@alertmanager")
     name, *arguments = example.engine["args"]
     assert name == "run"
-    RUN.make_context(name, list(arguments))
-    assert ("--watch" in arguments) is (not example.cluster)
+    settings = settings_of(RUN.make_context(name, list(arguments)).params)
+    assert (settings.kafka is not None) is (settings.cluster is not None) is example.cluster
+    assert settings.watch is not example.cluster
 
 
 def test_the_engine_knows_the_variables(example: Example) -> None:
