@@ -116,11 +116,14 @@ class Alerting:
             if generations.get(alert.series.objective) == alert.series.generation
         )
         self._built_at = self._restored.built_at
+        # Rows whose counts changed since budgets were looked at last; None where any may have.
+        self._unseen: list[NDArray[np.int64]] | None = None
 
     def extend(self, keys: Sequence[SeriesKey]) -> None:
         """Append series; the sum over groups (group None) and cost budgets get no alerts here."""
         if not keys:
             return
+        self._unseen = None
         most = self._threshold.shape[1]
         # Positions of the windows' counts among all sums as one flat array.
         width = 2 * len(self.columns)
@@ -220,8 +223,12 @@ class Alerting:
         explain: Explain,
         *,
         live: bool = True,
+        touched: NDArray[np.int64] | None = None,
     ) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
         """Alerts that fire now, and those that this decision ended.
+
+        Whether a condition is armed hangs on a row's counts and on whether it was armed before, so a row that
+        was looked at once is as it was until its counts change.
 
         Args:
             clock: Unix seconds.
@@ -229,15 +236,19 @@ class Alerting:
             frozen: `bool[rows]`.
             explain: asked for alerts only.
             live: not a replay.
+            touched: distinct rows whose counts may differ from those of the decision before; None where any
+                may, or where other rows are frozen.
         """
-        armed = self.armed
         if live:
             self._forget_told(clock)
-        self._burn(clock, counted, frozen)
+        if self._told:
+            touched = None  # what was told is armed by the clock
+        same = self._burn(clock, counted, frozen, touched)
         recent = 0 <= clock - self._built_at < REFRESH
+        self._note(touched)
         if not recent:
             self._consume(clock, counted, frozen)
-        if recent and np.array_equal(armed, self.armed):
+        if recent and same:
             return self._now, ()
         wanted: dict[Identity, tuple[int, int]] = {}
         for row in np.flatnonzero(self.armed.any(axis=1)).tolist():
@@ -253,44 +264,77 @@ class Alerting:
         self._built_at = clock
         return self._now, ended
 
-    def _burn(self, clock: float, counted: Counted, frozen: NDArray[np.bool_]) -> None:
+    def _note(self, touched: NDArray[np.int64] | None) -> None:
+        """Note whose budgets are to be looked at."""
+        if touched is None:
+            self._unseen = None
+        elif self._unseen is not None and len(touched):
+            self._unseen.append(touched)
+            if sum(map(len, self._unseen)) > len(self.keys):
+                self._unseen = None
+
+    def _burn(
+        self,
+        clock: float,
+        counted: Counted,
+        frozen: NDArray[np.bool_],
+        touched: NDArray[np.int64] | None,
+    ) -> bool:
+        """Arm and disarm tiers; whether all are as before."""
+        if touched is not None and not len(touched):
+            return True
+        rows = slice(None) if touched is None else touched
+        exact = self._exact if touched is None else [self._exact[row] for row in touched.tolist()]
         flat = counted.sums.reshape(-1)
-        bad_long, total_long = flat.take(self._long), flat.take(self._long + 1)
-        burning = self._valid & exceeds(bad_long, total_long, self._threshold, self._exact)
+        threshold, long, before = self._threshold[rows], self._long[rows], self.armed[rows]
+        bad_long, total_long = flat.take(long), flat.take(long + 1)
+        burning = self._valid[rows] & exceeds(bad_long, total_long, threshold, exact)
         # Bad events without any in all are halves of a count whose other half is still on its way.
         burning &= total_long > 0
         if burning.any():
-            bad_short, total_short = flat.take(self._short), flat.take(self._short + 1)
-            burning &= exceeds(bad_short, total_short, self._threshold, self._exact)
+            short = self._short[rows]
+            bad_short, total_short = flat.take(short), flat.take(short + 1)
+            burning &= exceeds(bad_short, total_short, threshold, exact)
             burning &= total_short > 0
-        fresh = burning & ~self.armed
+        fresh = burning & ~before
         if fresh.any():
             at = np.nonzero(fresh)
-            fresh[at] = (self._told_armed[at] <= clock) | evident(
-                bad_long[at], total_long[at], self._threshold[at], self._confidence[at]
+            fresh[at] = (self._told_armed[rows][at] <= clock) | evident(
+                bad_long[at], total_long[at], threshold[at], self._confidence[rows][at]
             )
-        armed = burning & (self.armed | fresh)
-        self.armed = np.where(frozen[:, None], self.armed, armed)
+        armed = np.where(frozen[rows][:, None], before, burning & (before | fresh))
+        if np.array_equal(armed, before):
+            return True
+        self.armed = self.armed.copy()
+        self.armed[rows] = armed
+        return False
 
     def _consume(self, clock: float, counted: Counted, frozen: NDArray[np.bool_]) -> None:
-        bad, total = counted.period.T
+        """Tell which shares of the budgets are consumed, where counts have changed since the last time."""
+        unseen, self._unseen = self._unseen, []
+        if unseen is not None and not unseen:
+            return
+        at_rows = slice(None) if unseen is None else np.unique(np.concatenate(unseen))
+        bad, total = counted.period[at_rows].T
+        budget, before = self._budget[at_rows], self.consumed[at_rows]
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(total > 0, bad / (self._budget * total), 0.0)
+            share = np.where(total > 0, bad / (budget * total), 0.0)
         levels = np.array(BUDGET_LEVELS)
         reached = share[:, None] >= levels
-        fresh = reached & ~self.consumed
+        fresh = reached & ~before
         if fresh.any():
             rows, at = np.nonzero(fresh)
+            confidence = self._confidence[at_rows]
             # Consumption of exactly a level is no proof of more; ask for evidence of just under it.
             fresh[rows, at] = evident(
                 bad[rows],
                 total[rows],
-                self._budget[rows] * levels[at] * BUDGET_RELEASE,
-                self._confidence[rows, 0] if self._confidence.shape[1] else np.zeros(len(rows)),
+                budget[rows] * levels[at] * BUDGET_RELEASE,
+                confidence[rows, 0] if confidence.shape[1] else np.zeros(len(rows)),
             )
-        held = self.consumed | (self._told_consumed <= clock)
+        held = before | (self._told_consumed[at_rows] <= clock)
         kept = held & (share[:, None] >= levels * BUDGET_RELEASE)
-        self.consumed = np.where(frozen[:, None], self.consumed, kept | fresh)
+        self.consumed[at_rows] = np.where(frozen[at_rows][:, None], before, kept | fresh)
 
     def _alerts(
         self,

@@ -35,10 +35,14 @@ class Coarse:
     def __init__(self, number: int, level: Level) -> None:
         self.number = number
         self.level = level
+        # The open bucket at the update before; after a restart nobody knows what was told.
+        self._told: int | None = None
 
     def take(self, update: Update) -> Update:
         """Count what the finer level passed on."""
         onward = self.level.advance(int(update.clock))
+        moved, self._told = self._told != self.level.head, self.level.head
+        touched = None if moved or update.onward is None else np.unique(update.onward.rows)
         if update.onward is not None:
             # What is late for this level's own parent goes on beside the closed bucket.
             late = self.level.deposit(update.onward)
@@ -53,6 +57,7 @@ class Coarse:
             sums=self.level.sums[:rows].copy(),
             carry=self.level.carry[:rows].copy(),
             onward=onward if self.level.parent else None,
+            touched=touched,
         )
 
 
@@ -115,6 +120,9 @@ class Intake:
         self.began = 0.0
         self.watching = False
         self.too_late = 0
+        self._stirred = Entries.none().rows
+        # The open bucket and the number of rows at the update before, None where any row may differ from it.
+        self._told: tuple[int, int] | None = None
 
     def row(self, key: SeriesKey) -> int:
         """The row of a series, made where it is new; the overflow series' beyond the limit."""
@@ -284,6 +292,7 @@ class Intake:
         """Entries as events of the objective: slices settled, calendars and lifetimes counted."""
         if self.books:
             entries = self._sliced(entries)
+        self._stirred = entries.rows
         dated = self._count_calendars(entries)
         if not len(entries.rows):
             return entries
@@ -320,6 +329,7 @@ class Intake:
         for window, rows in self.calendar_rows.items():
             start, end = self.calendars.get(window, (0, 0))
             if self.clock >= end:
+                self._told = None
                 start = period_start(window, int(self.clock))
                 self.calendars[window] = (start, period_end(window, int(self.clock)))
                 # Another period than the one before, or another than it was before a restart.
@@ -345,6 +355,7 @@ class Intake:
             onward = late if onward is None else onward.also(late)
         self.cause += 1
         rows = len(self.keys)
+        told, self._told = self._told, (self.level.head, rows)
         return Update(
             level=0,
             cause=self.cause,
@@ -353,6 +364,7 @@ class Intake:
             sums=self.level.sums[:rows].copy(),
             carry=self.level.carry[:rows].copy(),
             onward=onward,
+            touched=np.unique(self._stirred) if told == self._told else None,
             head=Head(
                 shard=self.shard,
                 keys=self.keys,
