@@ -22,13 +22,10 @@ from slo.messages import Head, Tally, Update
 from slo.model import CalendarWindow, Objective
 from slo.plan import main_of, whole
 from slo.spending import Money, Spending, SpendState
+from slo.touched import Rows, distinct
 from slo.windows import Counts
 
 EXPLAIN_EVERY = 5.0
-# Where a larger share of the rows has changed it is no dearer to look at all of them.
-MOST_TOUCHED = 0.25
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -254,12 +251,10 @@ class Decider:
             or before.stale != stale
         ):
             return None
-        touched = update.touched
+        touched: Rows | None = update.touched
         if self.stirred:
-            touched = np.unique(np.concatenate([touched, *self.stirred]))
-        if len(touched) > MOST_TOUCHED * len(update.sums):
-            return None
-        if len(self.alive) == len(update.sums):
+            touched = distinct(np.concatenate([update.touched, *self.stirred]), len(update.sums))
+        if touched is None or len(self.alive) == len(update.sums):
             return touched
         places = np.searchsorted(self.alive, touched)
         places[places == len(self.alive)] = 0

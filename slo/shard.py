@@ -21,6 +21,7 @@ from slo.messages import Deposit, Head, Tally, Update
 from slo.model import CalendarWindow, Objective
 from slo.plan import main_of, shard_of, whole
 from slo.slices import SliceBook
+from slo.touched import distinct
 from slo.windows import GRANULARITIES, Entries, Level
 
 MOST_AT_ONCE = 2**53
@@ -42,7 +43,9 @@ class Coarse:
         """Count what the finer level passed on."""
         onward = self.level.advance(int(update.clock))
         moved, self._told = self._told != self.level.head, self.level.head
-        touched = None if moved or update.onward is None else np.unique(update.onward.rows)
+        touched = None
+        if not moved and update.onward is not None:
+            touched = distinct(update.onward.rows, self.level.rows)
         if update.onward is not None:
             # What is late for this level's own parent goes on beside the closed bucket.
             late = self.level.deposit(update.onward)
@@ -364,7 +367,7 @@ class Intake:
             sums=self.level.sums[:rows].copy(),
             carry=self.level.carry[:rows].copy(),
             onward=onward,
-            touched=np.unique(self._stirred) if told == self._told else None,
+            touched=distinct(self._stirred, rows) if told == self._told else None,
             head=Head(
                 shard=self.shard,
                 keys=self.keys,

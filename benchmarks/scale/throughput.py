@@ -91,7 +91,7 @@ def run(payloads: Path, way: Way, load: Load) -> Outcome:
     outputs = [process.communicate()[0] for process in started]
     if any(process.returncode for process in started):
         raise SystemExit(f"a process failed: {' '.join(command)}")
-    found = [json.loads(output) for output in outputs]
+    found = [json.loads(output.splitlines()[-1]) for output in outputs]  # Bytewax prints, too
     spans = sum(one["spans"] for one in found)
     events = sum(one["events"] for one in found)
     if events != OBJECTIVES * spans or spans != PARTS * load.requests * SPANS:
