@@ -332,7 +332,7 @@ class Intake:
         for window, rows in self.calendar_rows.items():
             start, end = self.calendars.get(window, (0, 0))
             if self.clock >= end:
-                self._told = None
+                self._told = None  # whether or not a bucket ends there
                 start = period_start(window, int(self.clock))
                 self.calendars[window] = (start, period_end(window, int(self.clock)))
                 # Another period than the one before, or another than it was before a restart.
