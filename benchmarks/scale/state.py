@@ -7,13 +7,16 @@ Times are of the processor: the machine may be busy with other things.
 import gc
 import resource
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.scale.series import Steps, Stopwatch, plan_of
 from engine.sinks.board import Snapshot
 from engine.sinks.exposition import Exposition
+from slo.decision import Decision
+from slo.plan import Plan
 
 SHARDS = 16
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -139,8 +142,26 @@ def main(sizes: Sequence[int] = SIZES) -> list[Cost]:
     return found
 
 
-def _rendered(plan, decision, rows) -> tuple[float, float, float]:  # type: ignore[no-untyped-def]
-    raise NotImplementedError
+def _rendered(plan: Plan, decision: Decision, rows: int) -> tuple[float, float, float]:
+    """Bytes of a page, and seconds to render it again and at first; of many series, of as many as fit."""
+    shown = min(rows, MOST_RENDERED)
+    part = replace(
+        decision,
+        series=decision.series[:shown],
+        bad=decision.bad[:shown],
+        total=decision.total[:shown],
+        period=decision.period[:shown],
+        lifetime=decision.lifetime[:shown],
+        frozen=decision.frozen[:shown],
+        alerts=(),
+    )
+    snapshot, exposition = Snapshot((part,), settled=True, objectives=plan.by_id), Exposition()
+    with Stopwatch() as first:
+        exposition.render(snapshot, ())
+    with Stopwatch() as again:
+        page = exposition.render(snapshot, ())
+    scale = rows / shown
+    return len(page) * scale, again.spent.cpu * scale, first.spent.cpu * scale
 
 
 def _resident() -> int:
