@@ -13,7 +13,7 @@ until decisions are of now.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,19 @@ class AlertState:
     firing: dict[Identity, tuple[float, int]] = field(default_factory=dict)
     now: tuple[Alert, ...] = ()
     built_at: float = -REFRESH
+
+
+class _Conditions(NamedTuple):
+    """What all series of an objective are judged by.
+
+    Attributes:
+        columns: of each tier the threshold, the confidence that is asked for, the places of its short and its
+            long window's counts within a row, and whether there is such a tier; and the budget.
+        exact: the thresholds as fractions.
+    """
+
+    columns: tuple[Any, ...]
+    exact: list[Fraction]
 
 
 class Alerting:
@@ -124,57 +137,63 @@ class Alerting:
         if not keys:
             return
         self._unseen = None
-        most = self._threshold.shape[1]
+        # Nearly all series share what follows from their objective.
+        numbers: dict[tuple[str, bool], int] = {}
+        kinds = np.array(
+            [numbers.setdefault((k.objective, k.group is not None), len(numbers)) for k in keys]
+        )
+        found = [self._conditions(self.objectives[id_], grouped=g) for id_, g in numbers]
+        threshold, confidence, short, long, valid, budget = (
+            np.array(column)[kinds] for column in zip(*(one.columns for one in found), strict=True)
+        )
         # Positions of the windows' counts among all sums as one flat array.
-        width = 2 * len(self.columns)
-        places = {w: 2 * column for w, column in self.columns.items()}
-        base = len(self.keys) * width
-        rows: list[
-            tuple[list[float], list[float], list[int], list[int], list[bool], list[bool]]
-        ] = []
-        for number, key in enumerate(keys):
-            start = base + number * width
-            objective = self.objectives[key.objective]
-            judged = key.group is not None and objective.spend is None
-            tiers = list(objective.tiers) if judged else []
-            spare = most - len(tiers)
-            armed = self._restored.armed.get(key, frozenset())
-            rows.append(
-                (
-                    [float(t.threshold) for t in tiers] + [1.0] * spare,
-                    [objective.evidence or 0.0] * most,
-                    [start + places[t.short] for t in tiers] + [0] * spare,
-                    [start + places[t.long] for t in tiers] + [0] * spare,
-                    [True] * len(tiers) + [False] * spare,
-                    [(t.severity, t.short, t.long) in armed for t in tiers] + [False] * spare,
-                )
-            )
-            self._exact.append([t.threshold for t in tiers] + [_ONE] * spare)
-        columns = [np.array(column) for column in zip(*rows, strict=True)]
-        self._threshold = np.vstack([self._threshold, columns[0]])
-        self._confidence = np.vstack([self._confidence, columns[1]])
-        self._short = np.vstack([self._short, columns[2].astype(np.int64)])
-        self._long = np.vstack([self._long, columns[3].astype(np.int64)])
-        self._valid = np.vstack([self._valid, columns[4].astype(np.bool_)])
-        self.armed = np.vstack([self.armed, columns[5].astype(np.bool_)])
-        consumed = [
-            [
-                any(Identity(key, "info", reached) in self.firing for reached in BUDGET_LEVELS[n:])
-                for n in range(len(BUDGET_LEVELS))
-            ]
-            for key in keys
-        ]
-        self.consumed = np.vstack([self.consumed, np.array(consumed)])
+        starts = 2 * len(self.columns) * (len(self.keys) + np.arange(len(keys)))[:, None]
+        self._threshold = np.vstack([self._threshold, threshold])
+        self._confidence = np.vstack([self._confidence, confidence])
+        self._short = np.vstack([self._short, np.where(valid, starts + short, 0)])
+        self._long = np.vstack([self._long, np.where(valid, starts + long, 0)])
+        self._valid = np.vstack([self._valid, valid])
+        self._budget = np.concatenate([self._budget, budget])
+        self._exact.extend(found[kind].exact for kind in kinds.tolist())
+        self._extend_state(keys)
         self._extend_told(keys)
-        budgets = [
-            float(1 - objective.target)
-            if key.group is not None and objective.spend is None
-            else np.inf
-            for key in keys
-            for objective in (self.objectives[key.objective],)
-        ]
-        self._budget = np.concatenate([self._budget, budgets])
         self.keys.extend(keys)
+
+    def _conditions(self, objective: Objective, *, grouped: bool) -> "_Conditions":
+        judged = grouped and objective.spend is None
+        tiers = objective.tiers if judged else ()
+        most = self._threshold.shape[1]
+        spare = most - len(tiers)
+        columns = (
+            np.array([float(t.threshold) for t in tiers] + [1.0] * spare),
+            np.full(most, objective.evidence or 0.0),
+            np.array([2 * self.columns[t.short] for t in tiers] + [0] * spare, np.int64),
+            np.array([2 * self.columns[t.long] for t in tiers] + [0] * spare, np.int64),
+            np.arange(most) < len(tiers),
+            float(1 - objective.target) if judged else np.inf,
+        )
+        return _Conditions(columns, [t.threshold for t in tiers] + [_ONE] * spare)
+
+    def _extend_state(self, keys: Sequence[SeriesKey]) -> None:
+        """What is armed and consumed according to the snapshot; that is little."""
+        armed = np.zeros((len(keys), self._threshold.shape[1]), np.bool_)
+        consumed = np.zeros((len(keys), len(BUDGET_LEVELS)), np.bool_)
+        before = self._restored.armed
+        for row, key in enumerate(keys if before else ()):
+            on = before.get(key, ())
+            objective = self.objectives[key.objective]
+            if on and key.group is not None and objective.spend is None:
+                tiers = objective.tiers
+                armed[row, : len(tiers)] = [(t.severity, t.short, t.long) in on for t in tiers]
+        reached: dict[SeriesKey, float] = {}
+        for key, severity, level in self.firing:
+            if severity == "info":
+                reached[key] = max(level, reached.get(key, 0.0))
+        for row, key in enumerate(keys if reached else ()):
+            if key in reached:
+                consumed[row] = np.array(BUDGET_LEVELS) <= reached[key]
+        self.armed = np.vstack([self.armed, armed])
+        self.consumed = np.vstack([self.consumed, consumed])
 
     def _extend_told(self, keys: Sequence[SeriesKey]) -> None:
         most, levels = self._told_armed.shape[1], len(BUDGET_LEVELS)

@@ -83,6 +83,7 @@ class Decider:
         state = DeciderState() if state is None else completed(state)
         self.objectives = objectives
         self.generations = {o.id: o.generation for o in objectives.values()}
+        self.wholes = {o.id: whole(o) for o in objectives.values()}
         self.windows = tuple(w for level in windows for w in level)
         self.columns = {w: i for i, w in enumerate(self.windows)}
         self.widths = [len(level) for level in windows]
@@ -220,7 +221,7 @@ class Decider:
                 self.besides[main] = row
         self.seen += len(keys)
         for number, (_, key) in enumerate(rows, len(self.keys)):
-            if key == whole(self.objectives[key.objective]):
+            if key == self.wholes[key.objective]:
                 self.homes[key] = number
         fresh = [key for _, key in rows]
         self.spending.extend(fresh, len(self.keys))

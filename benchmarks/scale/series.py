@@ -20,7 +20,7 @@ from slo.plan import Plan
 from slo.windows import GRANULARITIES, Entries, Level, reach
 
 MEDIAN_RATE, SPREAD = 0.01, 2.0
-BAD_SHARE = 0.002
+BAD_SHARE = 0.0002
 
 SLOS = """\
 apiVersion: burnline/v1
