@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slo._pickled import Blocks, unpickled
 from slo.admitted import Admitted, Where
 from slo.calendars import period_end, period_start
 from slo.decision import OVERFLOW, SeriesKey
@@ -103,6 +104,7 @@ class Intake:
         self.clock = 0.0
         self.watermarks = (0.0, 0.0)
         self.keys: list[SeriesKey] = []
+        self._blocks = Blocks()
         self.rows: dict[SeriesKey, int] = {}
         self.per_objective: dict[tuple[str, str], int] = {}
         self.lifetime = np.zeros((0, 2), np.int64)
@@ -392,6 +394,7 @@ class Intake:
             "period": self.period[:rows],
             "since": self.since[:rows],
             "newest": self.newest[:rows],
+            "keys": self._blocks.of(self.keys),
             **{name: getattr(self, name) for name in _KEPT},
         }
 
@@ -403,6 +406,7 @@ class Intake:
         """
         for name in ("lifetime", "period", "since", *_KEPT):
             setattr(self, name, state[name])
+        self.keys = unpickled(state["keys"])
         # Snapshots of before there was such a thing have none.
         self.newest = state.get("newest", np.zeros(len(self.keys)))
         self.level = state["level"].fitted(self.level.windows, self.level.parent)
@@ -423,7 +427,6 @@ _KEPT = (
     "cause",
     "clock",
     "watermarks",
-    "keys",
     "per_objective",
     "books",
     "increments",

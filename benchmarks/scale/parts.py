@@ -111,11 +111,15 @@ class Newest(DynamicSink[Any]):
         """A part for a worker."""
         return _NewestPart(self)
 
+    def take(self, items: list[tuple[str, Any]]) -> None:
+        """What shards sent."""
+        self.last |= dict(items)
+        self.marks.decided()
+
 
 class _NewestPart(StatelessSinkPartition[Any]):
     def __init__(self, sink: Newest) -> None:
         self.sink = sink
 
     def write_batch(self, items: list[Any]) -> None:
-        self.sink.last |= dict(items)
-        self.sink.marks.decided()
+        self.sink.take(items)

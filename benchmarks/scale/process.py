@@ -80,9 +80,7 @@ def main() -> None:
         usage=Newest(marks) if settings.watched else None,
     )
     addresses = settings.addresses.split(",") if settings.addresses else []
-    cluster_main(
-        flow, addresses, settings.process, worker_count_per_proc=settings.workers
-    )
+    cluster_main(flow, addresses, settings.process, worker_count_per_proc=settings.workers)
     print(
         json.dumps(
             {

@@ -6,7 +6,7 @@ that about a fifth of them have any within ten seconds.
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Spent(NamedTuple):
 class Stopwatch:
     """Times what is done between `with` and its end."""
 
-    def __enter__(self) -> "Stopwatch":
+    def __enter__(self) -> Self:
         """Begin."""
         self._began = time.perf_counter(), time.thread_time()
         return self
@@ -152,9 +152,7 @@ class Steps:
             yield name, saved, watch.spent
 
 
-def _fill(
-    level: Level, clock: int, rates: NDArray[np.float64], rng: np.random.Generator
-) -> None:
+def _fill(level: Level, clock: int, rates: NDArray[np.float64], rng: np.random.Generator) -> None:
     """Counts in all buckets but the open one, and the sums over them."""
     rows = len(rates)
     level.grow(rows)

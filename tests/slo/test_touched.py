@@ -65,7 +65,9 @@ events = st.lists(
     max_size=5,
 )
 histories = st.lists(
-    st.tuples(steps, events, st.sampled_from(["", "", "", "silent", "replay", "restart", "reload"])),
+    st.tuples(
+        steps, events, st.sampled_from(["", "", "", "silent", "replay", "restart", "reload"])
+    ),
     min_size=2,
     max_size=25,
 )
@@ -153,8 +155,8 @@ def test_decides_as_if_all_rows_were_looked_at(history):
                 objectives = tuple(o for o in OBJECTIVES if what != "reload" or o.name != "gone")
                 plan = Plan(objectives, shards=1, told=lambda told=told: told)
                 few, whole = _restarted(few, Shard, plan), _restarted(whole, _Whole, plan)
-            happened = [one for one in happened if OBJECTIVES[one[0]].id in plan.by_id]
-            deposit = _deposit(clock, happened, silent=what == "silent", live=what != "replay")
+            counted = [one for one in happened if OBJECTIVES[one[0]].id in plan.by_id]
+            deposit = _deposit(clock, counted, silent=what == "silent", live=what != "replay")
             mine, theirs = list(few.take(deposit)), list(whole.take(deposit))
             assert len(mine) == len(theirs) == 1
             _same(mine[0], theirs[0])
