@@ -1,7 +1,7 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter,
 # WORKERS=1 how many processes run the tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stack test test-libraries lint types audit bench bench-detection bench-overhead fuzz soak \
+.PHONY: help setup demo stack test test-libraries lint types audit bench bench-detection bench-overhead bench-scale fuzz soak \
 	soak-overload soak-disk soak-downstream schema lock clean
 
 BIN := .venv/bin
@@ -44,6 +44,9 @@ bench: setup  ## every figure the README claims, each beside its peer
 
 bench-detection: setup  ## anomaly detectors on labelled series, beside others; NAB=/path scores by NAB's own too
 	$(BIN)/python -m benchmarks.detection $(DETECTION)
+
+bench-scale: setup  ## one worker and two, series by the million, recovery, a cluster on paper; SCALE="state wire"
+	$(BIN)/python -m benchmarks.scale $(SCALE)
 
 fuzz: setup  ## a million hostile inputs, some minutes; FUZZ="--seed 2 --count 5000 --target yaml"
 	$(BIN)/python -m tests.fuzz $(FUZZ)

@@ -1,7 +1,8 @@
 """Seconds from a start to decisions, through Bytewax and its recovery store, with and without a backlog.
 
 One process is filled with series and ends, as if it had been told to; another goes on from its store. Counts
-go into the flow as deposits, so that nothing is measured but state: spans that wait are read again as fast as `benchmarks.scale.throughput` tells.
+go into the flow as deposits, so that nothing is measured but state: spans that wait are read again as fast as
+`benchmarks.scale.throughput` tells.
 """
 
 import argparse
