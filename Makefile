@@ -50,6 +50,9 @@ bench: setup  ## every figure the README claims, each beside its peer
 bench-detection: setup  ## anomaly detectors on labelled series, beside others; NAB=/path scores by NAB's own too
 	$(BIN)/python -m benchmarks.detection $(DETECTION)
 
+bench-scale: setup  ## one worker and two, series by the million, recovery, a cluster on paper; SCALE="state wire"
+	$(BIN)/python -m benchmarks.scale $(SCALE)
+
 fuzz: setup  ## a million hostile inputs, some minutes; FUZZ="--seed 2 --count 5000 --target yaml"
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
