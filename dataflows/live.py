@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
 from types import FrameType
@@ -21,10 +22,14 @@ from typing import IO, NamedTuple
 
 import click
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from dataflows import closing, data_dir
+from dataflows.cluster.company import AGAIN, GRACE_SECONDS, Company
+from dataflows.cluster.joining import join
+from dataflows.cluster.link import Stopped
 from dataflows.data_dir import StartError
 from dataflows.flow import build
 from dataflows.guarded import Guarded
@@ -36,6 +41,9 @@ from detectors.default import warm_up as warm_up_detectors
 from engine import price_files
 from engine.columns.measure import Measurer, is_cached, warm_up
 from engine.columns.memory import CallMemory
+from engine.kafka.errors import CannotStart
+from engine.kafka.input import KafkaInput
+from engine.kafka.source import KafkaSource
 from engine.receivers.limits import Limits
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.sinks.board import Board
@@ -43,6 +51,7 @@ from engine.sinks.publish import Publish, Take
 from engine.sinks.remote_write import RemoteWrite
 from engine.sinks.shown import Change
 from engine.slo_files import load_paths
+from engine.spool.arrivals import Arrivals
 from engine.spool.spool import Spool, SpoolUnavailable
 from engine.spool.spool_source import SpoolSource
 from engine.telemetry import tracing
@@ -81,7 +90,7 @@ class Engine:
     def __init__(
         self, settings: Settings, on_decision: Callable[[Decision], None] | None = None
     ) -> None:
-        self.settings = settings
+        settings = self.settings = data_dir.at_home(settings)
         self.on_decision = on_decision
         files = (*settings.slos, *([settings.prices] if settings.prices else ()))
         watch = Watch(files) if settings.watch else None  # sees what changes from here on
@@ -107,6 +116,7 @@ class Engine:
             settings.data_dir / "alerts.json",
             on_book_failure=self.metrics.book_failures.inc,
             monitors=self.plan.monitors,
+            cluster_shards=settings.shards if settings.cluster else 0,
         )
         self.vitals = Vitals(self.metrics, self.board, settings.data_dir, self._clock)
         self.metrics.watch_flow(self._clock, self._too_late, self.vitals.now)
@@ -118,6 +128,7 @@ class Engine:
         self.sources = Sources(self.metrics, self._objectives, settings.stale_after)
         self.cardinality = Cardinality(self.metrics, self._objectives, self.plan.limit)
         self.spool: Spool | None = None
+        self.kafka = self._kafka_input()
         self.service: Service | None = None
         self.supervisor = Supervisor(
             self._run_flow,
@@ -135,9 +146,16 @@ class Engine:
         )
         # Plans to go on with; the newest counts.
         self._plans: queue.SimpleQueue[Plan] = queue.SimpleQueue()
-        self._source: SpoolSource | None = None
+        self._source: SpoolSource | KafkaSource | None = None
         # What has been decided on in this process; the rest of the spool waited for us.
         self._decided_through = 0
+        self._asked = self._flow_ended_well = False
+        # The other processes, where this one is one of several.
+        self.company: Company | None = None
+        if settings.cluster is not None:
+            self.company = Company(
+                settings.cluster, self.board, self.supervisor.stop, lambda: self._asked
+            )
         self._data_lock: IO[str] | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -157,25 +175,27 @@ class Engine:
 
     def flow(self) -> Dataflow:
         """The dataflow over what `open` has opened."""
-        self._source = self.vitals.source = SpoolSource(
-            self.spool,
-            self.supervisor.ending,
-            self.metrics.lost_payloads.inc,
-            self._decided_through,
-        )
+        source = self.make_source()
         plan = self.plan
         # With the flow ends what it remembers: a new one reads again what no snapshot has.
         memory = CallMemory(shortened=self.metrics.call_memory_shortened.inc)
         return build(
             plan,
-            self._source,
+            source,
             Publish(self._publisher, self.watch.published),
             lambda: self._measurer(plan, memory),
-            spread=True,
+            # The same in all processes of a cluster. Parts of Kafka are read by all workers already.
+            spread=self.kafka is None,
             watch=self.watch,
             anomalies=Publish(lambda: self.board.publish_anomalies, self.watch.judged),
             usage=Publish(lambda: self.board.publish_usage),
+            name="arrivals" if self.kafka is None else "kafka",
         )
+
+    def make_source(self) -> Source[Arrivals]:
+        """The flow's input."""
+        self._source = self.vitals.source = self._new_source()
+        return self._source
 
     def run(self, hangups: Sequence[int] = ()) -> None:
         """Run in this thread until SIGTERM or SIGINT; the last act is a snapshot. SIGHUP reloads the SLOs.
@@ -184,18 +204,19 @@ class Engine:
             hangups: filled by the handler of SIGHUP until now; one is enough for a reload.
 
         Raises:
-            StartError: an address is taken, the data directory is in use or not writable.
+            StartError: an address is taken, the data directory is in use or not writable, or the processes
+                of a cluster do not fit together.
+            dataflows.cluster.company.ClusterEnded: the cluster did, and this process was not asked to.
         """
         _configure_log(self.settings)
-        signal.signal(signal.SIGHUP, lambda _number, _frame: self.reloader.request("SIGHUP"))
+        signal.signal(signal.SIGHUP, self._on_hangup)
         if hangups:
-            self.reloader.request("SIGHUP")
+            self._on_hangup(signal.SIGHUP, None)
         self.open()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
-            self.reloader.start()
-            self.supervisor.run()
+            self._run()
             log.info("stopping")
         finally:
             self.close()
@@ -207,7 +228,6 @@ class Engine:
             StartError: as `run`.
         """
         self.open()
-        self.reloader.start()
         self._thread = threading.Thread(target=self._run_thread, name="burnline-flow", daemon=True)
         self._thread.start()
 
@@ -217,6 +237,7 @@ class Engine:
         Raises:
             Exception: whatever the flow had failed with.
         """
+        self._asked = True
         self.supervisor.stop()
         if self._thread is not None:
             self._thread.join()
@@ -231,17 +252,16 @@ class Engine:
 
     def caught_up(self) -> bool:
         """Whether everything received has been decided on."""
-        if self.spool is None or self._source is None or self._source.partition is None:
+        reading = self._source.partition if self._source else None
+        if reading is None or self.board.live_age() is None:
             return False
-        age = self.board.live_age()
-        return self._source.partition.read_all_for(1.5) and age is not None
+        return reading.read_all_for(1.5)
 
-    def open(self, *, shared: bool = False) -> None:
+    def open(self) -> None:
         """Open the data directory, compile, and listen.
 
-        Args:
-            shared: other processes of a cluster may use the data directory: the first of them has the
-                spool and the receivers, the others only serve their share of `/metrics`.
+        In a cluster process 0 has the spool and the receivers; the others only serve their share of
+        `/metrics`.
         """
         log.info(
             "starting",
@@ -252,21 +272,23 @@ class Engine:
             monitors=len(self.plan.monitors),
             data_dir=str(self.settings.data_dir),
             workers=self.settings.workers,
+            **self._place(),
         )
         _compile()
         try:
             self._data_lock = data_dir.lock(self.settings)
         except BlockingIOError as error:
-            if not shared:
-                raise StartError(
-                    f"another engine uses the data directory {self.settings.data_dir}; stop it, or "
-                    "name another with --data-dir"
-                ) from error
-        else:
+            raise StartError(
+                f"another engine uses the data directory {self.settings.data_dir}; stop it, or "
+                "name another with --data-dir"
+            ) from error
+        if self.kafka is not None:
+            self._open_kafka(self.kafka)
+        elif self.company is None or self.company.settings.process == 0:
             self._open_spool()
         self._start_traces()
         self._serve()
-        self.vitals.start(self.spool)
+        self.vitals.start(self.spool, self.kafka.clock if self.kafka else None)
 
     def close(self) -> None:
         """Stop listening and free the data directory."""
@@ -277,15 +299,60 @@ class Engine:
             self.service.stop()
         if self.spool is not None:
             self.spool.close()
+        if self.kafka is not None:
+            self.kafka.close()
         if self.settings.traces:
             tracing.stop()
         if self._data_lock is not None:
             self._data_lock.close()
+        if self.company is not None:
+            self.company.close(well=self._flow_ended_well)
         log.info("stopped", seconds=round(time.monotonic() - began, 1))
+
+    def join(self, *, recovers: bool) -> None:
+        """In a cluster: meet the other processes. Before the flow is built.
+
+        Args:
+            recovers: whether the recovery partitions are in the data directory.
+
+        Raises:
+            StartError: the processes do not fit together.
+            dataflows.cluster.link.Stopped: this one was told to stop before all had come.
+        """
+        if self.company is None:
+            return
+        joined = join(self.company, self.settings, self.plan, self.board, recovers=recovers)
+        self.plan = replace(self.plan, watched_since=joined.watched_since)
+
+    def _run(self) -> None:
+        """Run until the flow ends for good."""
+        if self.company is None:
+            self.reloader.start()
+            self.supervisor.run()
+            return
+        if self.settings.watch:
+            log.warning("--watch has no effect in a cluster: it reads its SLO files at a start")
+        try:
+            self.join(recovers=True)
+        except Stopped:
+            log.info("stopped before all processes of the cluster had come")
+            return
+        self.company.run(self._run_flow)
+        self._flow_ended_well = True
+
+    def _place(self) -> dict[str, int]:
+        """Which process this is of how many, for the log."""
+        if self.company is None:
+            return {}
+        cluster = self.company.settings
+        return {"process": cluster.process, "processes": len(cluster.addresses)}
+
+    def _unready(self) -> str:
+        return self.supervisor.trouble() or (self.company.unready() if self.company else "")
 
     def _run_thread(self) -> None:
         try:
-            self.supervisor.run()
+            self._run()
         except BaseException as failure:  # noqa: BLE001  raised again by `stop`
             self._failure = failure
             log.error("the flow ended", error=str(failure))
@@ -298,15 +365,20 @@ class Engine:
                 self.board.reload(self.plan.objectives, self.plan.monitors)
         except queue.Empty:
             pass
+        cluster = self.settings.cluster
         try:
             cli_main(
                 self.flow(),
+                process_id=cluster.process if cluster else None,
+                addresses=list(cluster.addresses) if cluster else None,
                 workers_per_process=self.settings.workers,
                 epoch_interval=timedelta(seconds=self.settings.snapshot_seconds),
                 recovery_config=RecoveryConfig(self.settings.data_dir / "recovery"),
             )
         finally:
-            if self._source is not None and self._source.partition is not None:
+            if self.kafka is not None:
+                self.kafka.flow_ended()
+            elif isinstance(self._source, SpoolSource) and self._source.partition is not None:
                 read = self._source.partition.position.after
                 self._decided_through = max(self._decided_through, read)
 
@@ -333,12 +405,50 @@ class Engine:
         )
 
     def _told(self) -> tuple[Alert, ...]:
-        alerts = (shown.alert for shown in self.board.active_alerts())
-        return tuple(alert for alert in alerts if isinstance(alert, Alert))
+        return tuple(alert for alert in self.board.told() if isinstance(alert, Alert))
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         # No log here: the handler may have interrupted one that is being written.
+        self._asked = True
         self.supervisor.stop()
+
+    def _new_source(self) -> SpoolSource | KafkaSource:
+        if self.kafka is not None:
+            return self.kafka.source(self.supervisor.ending)
+        return SpoolSource(
+            self.spool,
+            self.supervisor.ending,
+            self.metrics.lost_payloads.inc,
+            self._decided_through,
+        )
+
+    def _kafka_input(self) -> KafkaInput | None:
+        settings = self.settings
+        if settings.kafka is None:
+            return None
+        try:
+            return KafkaInput(
+                settings.kafka,
+                settings.data_dir,
+                self.metrics,
+                self.board,
+                cluster=settings.cluster is not None,
+                external_url=settings.external_url,
+            )
+        except CannotStart as error:
+            raise StartError(str(error)) from error
+
+    def _open_kafka(self, kafka: KafkaInput) -> None:
+        try:
+            kafka.open()
+        except CannotStart as error:
+            raise StartError(str(error)) from error
+
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        if self.company is None:
+            self.reloader.request("SIGHUP")
+        else:
+            self.company.reload_asked = True
 
     def _open_spool(self) -> None:
         try:
@@ -371,6 +481,8 @@ class Engine:
         return self._publish
 
     def _publish(self, decision: Decision) -> None:
+        if self.company is not None:
+            self.company.decided()
         self.board.publish(decision)
         self.sources.take(decision)
         self.cardinality.take(decision)
@@ -389,7 +501,9 @@ class Engine:
                     listen=self.settings.http,
                     alertmanagers=self.settings.alertmanagers,
                     external_url=self.settings.external_url,
-                    unready=self.supervisor.trouble,
+                    unready=self._unready,
+                    unhealthy=self.company.unhealthy if self.company else lambda: "",
+                    process=self.company.settings.process if self.company else None,
                     tls=self.closing.tls,
                     otlp_token=self.closing.otlp_token,
                     http_token=self.closing.http_token,
@@ -493,13 +607,11 @@ def _compile() -> None:
     log.debug("kernels ready", seconds=round(time.monotonic() - started, 2))
 
 
-def _in_cluster() -> bool:
-    """Whether Bytewax's runner was told of other processes."""
-    flags = ("-i", "-a", "--process-id", "--addresses")
-    return any(arg.startswith(flags) for arg in sys.argv[1:]) or any(
-        name in os.environ
-        for name in ("BYTEWAX_ADDRESSES", "BYTEWAX_PROCESS_ID", "BYTEWAX_POD_NAME")
-    )
+def _gone(why: str) -> None:
+    """A process of a cluster that Bytewax's runner has is gone; what it does not end by itself is ended."""
+    log.error(why)
+    time.sleep(GRACE_SECONDS)
+    os._exit(AGAIN)
 
 
 def __getattr__(name: str) -> Dataflow:
@@ -507,10 +619,13 @@ def __getattr__(name: str) -> Dataflow:
     if name != "flow":
         raise AttributeError(name)
     try:
-        settings = settings_from_environment()
+        settings = settings_from_environment(sys.argv[1:])
         _configure_log(settings)
         engine = Engine(settings)
-        engine.open(shared=_in_cluster())
+        engine.open()
+        engine.join(recovers=False)
+        if engine.company is not None:
+            engine.company.watch(_gone)
         return engine.flow()
     except click.ClickException as error:
         error.show()
