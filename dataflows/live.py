@@ -41,6 +41,9 @@ from detectors.default import warm_up as warm_up_detectors
 from engine import price_files
 from engine.columns.measure import Measurer, is_cached, warm_up
 from engine.columns.memory import CallMemory
+from engine.kafka.errors import CannotStart
+from engine.kafka.input import KafkaInput
+from engine.kafka.source import KafkaSource
 from engine.receivers.limits import Limits
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.sinks.board import Board
@@ -125,6 +128,7 @@ class Engine:
         self.sources = Sources(self.metrics, self._objectives, settings.stale_after)
         self.cardinality = Cardinality(self.metrics, self._objectives, self.plan.limit)
         self.spool: Spool | None = None
+        self.kafka = self._kafka_input()
         self.service: Service | None = None
         self.supervisor = Supervisor(
             self._run_flow,
@@ -142,7 +146,7 @@ class Engine:
         )
         # Plans to go on with; the newest counts.
         self._plans: queue.SimpleQueue[Plan] = queue.SimpleQueue()
-        self._source: SpoolSource | None = None
+        self._source: SpoolSource | KafkaSource | None = None
         # What has been decided on in this process; the rest of the spool waited for us.
         self._decided_through = 0
         self._asked = self._flow_ended_well = False
@@ -181,20 +185,16 @@ class Engine:
             Publish(self._publisher, self.watch.published),
             lambda: self._measurer(plan, memory),
             # The same in all processes of a cluster. Parts of Kafka are read by all workers already.
-            spread=self.settings.kafka is None,
+            spread=self.kafka is None,
             watch=self.watch,
             anomalies=Publish(lambda: self.board.publish_anomalies, self.watch.judged),
             usage=Publish(lambda: self.board.publish_usage),
+            name="arrivals" if self.kafka is None else "kafka",
         )
 
     def make_source(self) -> Source[Arrivals]:
         """The flow's input."""
-        self._source = self.vitals.source = SpoolSource(
-            self.spool,
-            self.supervisor.ending,
-            self.metrics.lost_payloads.inc,
-            self._decided_through,
-        )
+        self._source = self.vitals.source = self._new_source()
         return self._source
 
     def run(self, hangups: Sequence[int] = ()) -> None:
@@ -252,10 +252,10 @@ class Engine:
 
     def caught_up(self) -> bool:
         """Whether everything received has been decided on."""
-        if self.spool is None or self._source is None or self._source.partition is None:
+        reading = self._source.partition if self._source else None
+        if reading is None or self.board.live_age() is None:
             return False
-        age = self.board.live_age()
-        return self._source.partition.read_all_for(1.5) and age is not None
+        return reading.read_all_for(1.5)
 
     def open(self) -> None:
         """Open the data directory, compile, and listen.
@@ -282,11 +282,13 @@ class Engine:
                 f"another engine uses the data directory {self.settings.data_dir}; stop it, or "
                 "name another with --data-dir"
             ) from error
-        if self.company is None or self.company.settings.process == 0:
+        if self.kafka is not None:
+            self._open_kafka(self.kafka)
+        elif self.company is None or self.company.settings.process == 0:
             self._open_spool()
         self._start_traces()
         self._serve()
-        self.vitals.start(self.spool)
+        self.vitals.start(self.spool, self.kafka.clock if self.kafka else None)
 
     def close(self) -> None:
         """Stop listening and free the data directory."""
@@ -297,6 +299,8 @@ class Engine:
             self.service.stop()
         if self.spool is not None:
             self.spool.close()
+        if self.kafka is not None:
+            self.kafka.close()
         if self.settings.traces:
             tracing.stop()
         if self._data_lock is not None:
@@ -372,7 +376,9 @@ class Engine:
                 recovery_config=RecoveryConfig(self.settings.data_dir / "recovery"),
             )
         finally:
-            if self._source is not None and self._source.partition is not None:
+            if self.kafka is not None:
+                self.kafka.flow_ended()
+            elif isinstance(self._source, SpoolSource) and self._source.partition is not None:
                 read = self._source.partition.position.after
                 self._decided_through = max(self._decided_through, read)
 
@@ -405,6 +411,38 @@ class Engine:
         # No log here: the handler may have interrupted one that is being written.
         self._asked = True
         self.supervisor.stop()
+
+    def _new_source(self) -> SpoolSource | KafkaSource:
+        if self.kafka is not None:
+            return self.kafka.source(self.supervisor.ending)
+        return SpoolSource(
+            self.spool,
+            self.supervisor.ending,
+            self.metrics.lost_payloads.inc,
+            self._decided_through,
+        )
+
+    def _kafka_input(self) -> KafkaInput | None:
+        settings = self.settings
+        if settings.kafka is None:
+            return None
+        try:
+            return KafkaInput(
+                settings.kafka,
+                settings.data_dir,
+                self.metrics,
+                self.board,
+                cluster=settings.cluster is not None,
+                external_url=settings.external_url,
+            )
+        except CannotStart as error:
+            raise StartError(str(error)) from error
+
+    def _open_kafka(self, kafka: KafkaInput) -> None:
+        try:
+            kafka.open()
+        except CannotStart as error:
+            raise StartError(str(error)) from error
 
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
         if self.company is None:

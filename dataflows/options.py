@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from dataflows.cluster.membership import MembershipError, membership, runner_flags
+from dataflows.kafka_options import KAFKA_OPTIONS, kafka_settings
 from dataflows.settings import Settings
 from slo.durations import parse_duration
 from slo.usage.messages import MODES
@@ -120,8 +121,8 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     """Settings from the options' values, and secrets from the environment.
 
     Raises:
-        click.UsageError: a variable that closes something is set, and empty; or what is said of a
-            cluster makes none.
+        click.UsageError: a variable that closes something is set, and empty; options don't fit together; or
+            what is said of a cluster makes none.
     """
     for variable in _closing_variables():
         # Taken for unset, it would leave open what somebody meant to close.
@@ -129,11 +130,12 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
             raise click.UsageError(f"{variable} is empty; give it a value, or unset it")
     secrets: dict[str, Any] = {name: os.environ.get(var) for name, var in SECRETS.items()}
     given = dict(options)
+    kafka = kafka_settings(given)
     try:
         cluster = membership(given.pop("process_id"), given.pop("addresses"), os.environ)
     except MembershipError as error:
         raise click.UsageError(str(error)) from error
-    return Settings(**given, **secrets, cluster=cluster)
+    return Settings(**given, **secrets, kafka=kafka, cluster=cluster)
 
 
 def _closing_variables() -> Iterator[str]:
@@ -488,4 +490,5 @@ _OPTIONS = (
         envvar="BURNLINE_LLM_SERIES_LIMIT",
         help="Such series before further tenants, then models, share one.",
     ),
+    *KAFKA_OPTIONS,
 )
