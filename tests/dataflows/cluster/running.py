@@ -177,7 +177,7 @@ class Cluster:
         """Signal some processes, or all; the exit codes of all."""
         for process in self.processes if which is None else [self.processes[n] for n in which]:
             process.send_signal(number)
-        return [process.wait(60) for process in self.processes]
+        return [process.wait(180) for process in self.processes]
 
     def logged(self, event: str) -> list[Mapping[str, object]]:
         """What all processes logged of an event."""
