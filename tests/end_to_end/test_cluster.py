@@ -96,9 +96,9 @@ def test_a_process_that_is_killed_takes_all_along_and_nothing_is_lost(
     rng = random.Random(5)
     cluster = Cluster(tmp_path, recorded, pause=0.4)  # read in about 6 s
     clusters.append(cluster)
-    for _ in range(3):
+    for life in range(1, 4):
         cluster.start(2)
-        eventually(lambda: len(cluster.logged("the cluster is complete")) % 2 == 0, 60)
+        eventually(partial(_complete, cluster, 2 * life), 60)
         time.sleep(rng.uniform(2.0, 5.0))
         killed = rng.randrange(2)
         cluster.processes[killed].kill()
@@ -110,6 +110,10 @@ def test_a_process_that_is_killed_takes_all_along_and_nothing_is_lost(
         assert "start all processes again" in said
     cluster.start(2)
     _assert_same(_shown(cluster), single)
+
+
+def _complete(cluster: Cluster, times: int) -> bool:
+    return len(cluster.logged("the cluster is complete")) == times
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["shared directory", "own directories"])
