@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from dataflows.cluster.company import AGAIN
-from tests.kafka.calls import Calls
+from tests.kafka.calls import Calls, slowly
 from tests.kafka.readers import Readers, ended
 from tests.servers import eventually, prometheus, query
 
@@ -32,15 +32,13 @@ def test_processes_are_added_and_removed_while_it_is_written(tmp_path, kafka, to
     topics.create(name, 4)
     calls = Calls(topics, name)
     with ended(Readers(tmp_path, kafka, name, **CLUSTER)) as readers:
-        for processes, ends in ((1, signal.SIGTERM), (2, signal.SIGTERM), (2, signal.SIGKILL)):
-            readers.start(processes)
-            calls.write(10, range(4))
-            readers.settled(calls.expected)
-            calls.write(10, range(4))  # it may be anywhere when they end
-            codes = readers.stop(ends)
-            assert ends == signal.SIGKILL or codes == [0] * processes
-            calls.write(10, range(4))
-        readers.start(1)
+        with slowly(calls, 250, range(4)):
+            for processes, ends in ((1, signal.SIGTERM), (2, signal.SIGTERM), (2, signal.SIGKILL)):
+                readers.start(processes)
+                time.sleep(1)
+                codes = readers.stop(ends)
+                assert ends == signal.SIGKILL or codes == [0] * processes
+            readers.start(1)
         readers.settled(calls.expected)
         assert readers.stop() == [0]
 
