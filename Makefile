@@ -2,8 +2,7 @@
 # WORKERS=1 how many processes run the tests.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo stack test test-end-to-end test-kafka test-libraries lint types audit bench bench-detection \
-	bench-overhead fuzz soak \
-	soak-overload soak-disk soak-downstream schema lock clean
+	bench-overhead bench-scale fuzz soak soak-overload soak-disk soak-downstream schema lock clean helm chart
 
 BIN := .venv/bin
 # Half of the tests wait for servers, so that two workers take little more than half the time.
@@ -51,8 +50,17 @@ bench: setup  ## every figure the README claims, each beside its peer
 bench-detection: setup  ## anomaly detectors on labelled series, beside others; NAB=/path scores by NAB's own too
 	$(BIN)/python -m benchmarks.detection $(DETECTION)
 
+bench-scale: setup  ## one worker and two, series by the million, recovery, a cluster on paper; SCALE="state wire"
+	$(BIN)/python -m benchmarks.scale $(SCALE)
+
 fuzz: setup  ## a million hostile inputs, some minutes; FUZZ="--seed 2 --count 5000 --target yaml"
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+helm:  ## get helm, by which the tests check the chart (needs Go and a network; some minutes)
+	@scripts/helm.sh
+
+chart: helm  ## render the chart's examples anew, for the tests
+	scripts/chart.sh
 
 soak-downstream: setup  ## Alertmanagers that fail for ten minutes, in every way; about 15 minutes
 	$(BIN)/python -m tests.soak.downstream
@@ -60,9 +68,12 @@ soak-downstream: setup  ## Alertmanagers that fail for ten minutes, in every way
 schema: setup  ## write the JSON Schema of the SLO files anew
 	$(BIN)/burnline schema > slo/burnline-v1.schema.json
 
-lock:  ## resolve requirements.lock anew (needs uv)
+lock:  ## resolve requirements.lock, and the image's part of it, anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
 		--quiet --no-emit-package burnline-llm pyproject.toml scripts/build.in -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--quiet --no-emit-package burnline-llm --constraint requirements.lock pyproject.toml scripts/build.in \
+		-o deploy/requirements.lock
 
 clean:  ## remove what setup and the tests made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

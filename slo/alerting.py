@@ -13,7 +13,7 @@ until decisions are of now.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,19 @@ class AlertState:
     built_at: float = -REFRESH
 
 
+class _Conditions(NamedTuple):
+    """What all series of an objective are judged by.
+
+    Attributes:
+        columns: of each tier the threshold, the confidence that is asked for, the places of its short and its
+            long window's counts within a row, and whether there is such a tier; and the budget.
+        exact: the thresholds as fractions.
+    """
+
+    columns: tuple[Any, ...]
+    exact: list[Fraction]
+
+
 class Alerting:
     """The alert conditions of a growing table of series.
 
@@ -116,62 +129,71 @@ class Alerting:
             if generations.get(alert.series.objective) == alert.series.generation
         )
         self._built_at = self._restored.built_at
+        # Rows whose counts changed since budgets were looked at last; None where any may have.
+        self._unseen: list[NDArray[np.int64]] | None = None
 
     def extend(self, keys: Sequence[SeriesKey]) -> None:
         """Append series; the sum over groups (group None) and cost budgets get no alerts here."""
         if not keys:
             return
-        most = self._threshold.shape[1]
+        self._unseen = None
+        # Nearly all series share what follows from their objective.
+        numbers: dict[tuple[str, bool], int] = {}
+        kinds = np.array(
+            [numbers.setdefault((k.objective, k.group is not None), len(numbers)) for k in keys]
+        )
+        found = [self._conditions(self.objectives[id_], grouped=g) for id_, g in numbers]
+        threshold, confidence, short, long, valid, budget = (
+            np.array(column)[kinds] for column in zip(*(one.columns for one in found), strict=True)
+        )
         # Positions of the windows' counts among all sums as one flat array.
-        width = 2 * len(self.columns)
-        places = {w: 2 * column for w, column in self.columns.items()}
-        base = len(self.keys) * width
-        rows: list[
-            tuple[list[float], list[float], list[int], list[int], list[bool], list[bool]]
-        ] = []
-        for number, key in enumerate(keys):
-            start = base + number * width
-            objective = self.objectives[key.objective]
-            judged = key.group is not None and objective.spend is None
-            tiers = list(objective.tiers) if judged else []
-            spare = most - len(tiers)
-            armed = self._restored.armed.get(key, frozenset())
-            rows.append(
-                (
-                    [float(t.threshold) for t in tiers] + [1.0] * spare,
-                    [objective.evidence or 0.0] * most,
-                    [start + places[t.short] for t in tiers] + [0] * spare,
-                    [start + places[t.long] for t in tiers] + [0] * spare,
-                    [True] * len(tiers) + [False] * spare,
-                    [(t.severity, t.short, t.long) in armed for t in tiers] + [False] * spare,
-                )
-            )
-            self._exact.append([t.threshold for t in tiers] + [_ONE] * spare)
-        columns = [np.array(column) for column in zip(*rows, strict=True)]
-        self._threshold = np.vstack([self._threshold, columns[0]])
-        self._confidence = np.vstack([self._confidence, columns[1]])
-        self._short = np.vstack([self._short, columns[2].astype(np.int64)])
-        self._long = np.vstack([self._long, columns[3].astype(np.int64)])
-        self._valid = np.vstack([self._valid, columns[4].astype(np.bool_)])
-        self.armed = np.vstack([self.armed, columns[5].astype(np.bool_)])
-        consumed = [
-            [
-                any(Identity(key, "info", reached) in self.firing for reached in BUDGET_LEVELS[n:])
-                for n in range(len(BUDGET_LEVELS))
-            ]
-            for key in keys
-        ]
-        self.consumed = np.vstack([self.consumed, np.array(consumed)])
+        starts = 2 * len(self.columns) * (len(self.keys) + np.arange(len(keys)))[:, None]
+        self._threshold = np.vstack([self._threshold, threshold])
+        self._confidence = np.vstack([self._confidence, confidence])
+        self._short = np.vstack([self._short, np.where(valid, starts + short, 0)])
+        self._long = np.vstack([self._long, np.where(valid, starts + long, 0)])
+        self._valid = np.vstack([self._valid, valid])
+        self._budget = np.concatenate([self._budget, budget])
+        self._exact.extend(found[kind].exact for kind in kinds.tolist())
+        self._extend_state(keys)
         self._extend_told(keys)
-        budgets = [
-            float(1 - objective.target)
-            if key.group is not None and objective.spend is None
-            else np.inf
-            for key in keys
-            for objective in (self.objectives[key.objective],)
-        ]
-        self._budget = np.concatenate([self._budget, budgets])
         self.keys.extend(keys)
+
+    def _conditions(self, objective: Objective, *, grouped: bool) -> "_Conditions":
+        judged = grouped and objective.spend is None
+        tiers = objective.tiers if judged else ()
+        most = self._threshold.shape[1]
+        spare = most - len(tiers)
+        columns = (
+            np.array([float(t.threshold) for t in tiers] + [1.0] * spare),
+            np.full(most, objective.evidence or 0.0),
+            np.array([2 * self.columns[t.short] for t in tiers] + [0] * spare, np.int64),
+            np.array([2 * self.columns[t.long] for t in tiers] + [0] * spare, np.int64),
+            np.arange(most) < len(tiers),
+            float(1 - objective.target) if judged else np.inf,
+        )
+        return _Conditions(columns, [t.threshold for t in tiers] + [_ONE] * spare)
+
+    def _extend_state(self, keys: Sequence[SeriesKey]) -> None:
+        """What is armed and consumed according to the snapshot; that is little."""
+        armed = np.zeros((len(keys), self._threshold.shape[1]), np.bool_)
+        consumed = np.zeros((len(keys), len(BUDGET_LEVELS)), np.bool_)
+        before = self._restored.armed
+        for row, key in enumerate(keys if before else ()):
+            on = before.get(key, ())
+            objective = self.objectives[key.objective]
+            if on and key.group is not None and objective.spend is None:
+                tiers = objective.tiers
+                armed[row, : len(tiers)] = [(t.severity, t.short, t.long) in on for t in tiers]
+        reached: dict[SeriesKey, float] = {}
+        for key, severity, level in self.firing:
+            if severity == "info":
+                reached[key] = max(level, reached.get(key, 0.0))
+        for row, key in enumerate(keys if reached else ()):
+            if key in reached:
+                consumed[row] = np.array(BUDGET_LEVELS) <= reached[key]
+        self.armed = np.vstack([self.armed, armed])
+        self.consumed = np.vstack([self.consumed, consumed])
 
     def _extend_told(self, keys: Sequence[SeriesKey]) -> None:
         most, levels = self._told_armed.shape[1], len(BUDGET_LEVELS)
@@ -220,8 +242,12 @@ class Alerting:
         explain: Explain,
         *,
         live: bool = True,
+        touched: NDArray[np.int64] | None = None,
     ) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
         """Alerts that fire now, and those that this decision ended.
+
+        Whether a condition is armed hangs on a row's counts and on whether it was armed before, so a row that
+        was looked at once is as it was until its counts change.
 
         Args:
             clock: Unix seconds.
@@ -229,15 +255,19 @@ class Alerting:
             frozen: `bool[rows]`.
             explain: asked for alerts only.
             live: not a replay.
+            touched: distinct rows whose counts may differ from those of the decision before; None where any
+                may, or where other rows are frozen.
         """
-        armed = self.armed
         if live:
             self._forget_told(clock)
-        self._burn(clock, counted, frozen)
+        if self._told:
+            touched = None  # what was told is armed by the clock
+        same = self._burn(clock, counted, frozen, touched)
         recent = 0 <= clock - self._built_at < REFRESH
+        self._note(touched)
         if not recent:
             self._consume(clock, counted, frozen)
-        if recent and np.array_equal(armed, self.armed):
+        if recent and same:
             return self._now, ()
         wanted: dict[Identity, tuple[int, int]] = {}
         for row in np.flatnonzero(self.armed.any(axis=1)).tolist():
@@ -253,44 +283,77 @@ class Alerting:
         self._built_at = clock
         return self._now, ended
 
-    def _burn(self, clock: float, counted: Counted, frozen: NDArray[np.bool_]) -> None:
+    def _note(self, touched: NDArray[np.int64] | None) -> None:
+        """Note whose budgets are to be looked at."""
+        if touched is None:
+            self._unseen = None
+        elif self._unseen is not None and len(touched):
+            self._unseen.append(touched)
+            if sum(map(len, self._unseen)) > len(self.keys):
+                self._unseen = None
+
+    def _burn(
+        self,
+        clock: float,
+        counted: Counted,
+        frozen: NDArray[np.bool_],
+        touched: NDArray[np.int64] | None,
+    ) -> bool:
+        """Arm and disarm tiers; whether all are as before."""
+        if touched is not None and not len(touched):
+            return True
+        rows = slice(None) if touched is None else touched
+        exact = self._exact if touched is None else [self._exact[row] for row in touched.tolist()]
         flat = counted.sums.reshape(-1)
-        bad_long, total_long = flat.take(self._long), flat.take(self._long + 1)
-        burning = self._valid & exceeds(bad_long, total_long, self._threshold, self._exact)
+        threshold, long, before = self._threshold[rows], self._long[rows], self.armed[rows]
+        bad_long, total_long = flat.take(long), flat.take(long + 1)
+        burning = self._valid[rows] & exceeds(bad_long, total_long, threshold, exact)
         # Bad events without any in all are halves of a count whose other half is still on its way.
         burning &= total_long > 0
         if burning.any():
-            bad_short, total_short = flat.take(self._short), flat.take(self._short + 1)
-            burning &= exceeds(bad_short, total_short, self._threshold, self._exact)
+            short = self._short[rows]
+            bad_short, total_short = flat.take(short), flat.take(short + 1)
+            burning &= exceeds(bad_short, total_short, threshold, exact)
             burning &= total_short > 0
-        fresh = burning & ~self.armed
+        fresh = burning & ~before
         if fresh.any():
             at = np.nonzero(fresh)
-            fresh[at] = (self._told_armed[at] <= clock) | evident(
-                bad_long[at], total_long[at], self._threshold[at], self._confidence[at]
+            fresh[at] = (self._told_armed[rows][at] <= clock) | evident(
+                bad_long[at], total_long[at], threshold[at], self._confidence[rows][at]
             )
-        armed = burning & (self.armed | fresh)
-        self.armed = np.where(frozen[:, None], self.armed, armed)
+        armed = np.where(frozen[rows][:, None], before, burning & (before | fresh))
+        if np.array_equal(armed, before):
+            return True
+        self.armed = self.armed.copy()
+        self.armed[rows] = armed
+        return False
 
     def _consume(self, clock: float, counted: Counted, frozen: NDArray[np.bool_]) -> None:
-        bad, total = counted.period.T
+        """Tell which shares of the budgets are consumed, where counts have changed since the last time."""
+        unseen, self._unseen = self._unseen, []
+        if unseen is not None and not unseen:
+            return
+        at_rows = slice(None) if unseen is None else np.unique(np.concatenate(unseen))
+        bad, total = counted.period[at_rows].T
+        budget, before = self._budget[at_rows], self.consumed[at_rows]
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(total > 0, bad / (self._budget * total), 0.0)
+            share = np.where(total > 0, bad / (budget * total), 0.0)
         levels = np.array(BUDGET_LEVELS)
         reached = share[:, None] >= levels
-        fresh = reached & ~self.consumed
+        fresh = reached & ~before
         if fresh.any():
             rows, at = np.nonzero(fresh)
+            confidence = self._confidence[at_rows]
             # Consumption of exactly a level is no proof of more; ask for evidence of just under it.
             fresh[rows, at] = evident(
                 bad[rows],
                 total[rows],
-                self._budget[rows] * levels[at] * BUDGET_RELEASE,
-                self._confidence[rows, 0] if self._confidence.shape[1] else np.zeros(len(rows)),
+                budget[rows] * levels[at] * BUDGET_RELEASE,
+                confidence[rows, 0] if confidence.shape[1] else np.zeros(len(rows)),
             )
-        held = self.consumed | (self._told_consumed <= clock)
+        held = before | (self._told_consumed[at_rows] <= clock)
         kept = held & (share[:, None] >= levels * BUDGET_RELEASE)
-        self.consumed = np.where(frozen[:, None], self.consumed, kept | fresh)
+        self.consumed[at_rows] = np.where(frozen[at_rows][:, None], before, kept | fresh)
 
     def _alerts(
         self,

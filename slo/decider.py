@@ -8,9 +8,9 @@ arrivals give the same decisions however the steps between were scheduled.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from slo._pickled import completed
 from slo.absence import Absence, AbsenceState
@@ -21,6 +21,7 @@ from slo.messages import Head, Tally, Update
 from slo.model import CalendarWindow, Objective
 from slo.plan import main_of, whole
 from slo.spending import Money, Spending, SpendState
+from slo.touched import Rows, distinct
 from slo.windows import Counts
 
 EXPLAIN_EVERY = 5.0
@@ -45,6 +46,20 @@ class DeciderState:
     spending: SpendState = field(default_factory=SpendState)
 
 
+class _Before(NamedTuple):
+    """What the decision before was made from.
+
+    Attributes:
+        counted: of the rows decided on; not to be changed, as that decision shows it.
+        rows: how many there were in all.
+        stale: which signals had gone silent.
+    """
+
+    counted: Counted
+    rows: int
+    stale: list[bool]
+
+
 class Decider:
     """Decides for one shard.
 
@@ -67,6 +82,7 @@ class Decider:
         state = DeciderState() if state is None else completed(state)
         self.objectives = objectives
         self.generations = {o.id: o.generation for o in objectives.values()}
+        self.wholes = {o.id: whole(o) for o in objectives.values()}
         self.windows = tuple(w for level in windows for w in level)
         self.columns = {w: i for i, w in enumerate(self.windows)}
         self.widths = [len(level) for level in windows]
@@ -92,7 +108,11 @@ class Decider:
         self.combinations = 0
         self.explained: dict[SeriesKey, tuple[float, Explanation]] = {}
         self.queues: list[deque[Update]] = [deque() for _ in windows]
-        self.closed: Counts | None = None
+        # What the coarse levels have, of every row.
+        self.closed = np.zeros((0, len(self.windows), 2), np.int64)
+        self.before: _Before | None = None
+        # Rows of coarse levels that changed since then; None where any may have.
+        self.stirred: list[Rows] | None = None
         self.seen = 0
         self.alive = np.empty(0, np.int64)
         self.keys: tuple[SeriesKey, ...] = ()
@@ -130,7 +150,10 @@ class Decider:
             self.queues[update.level].popleft()
             if update.level:
                 self.current[update.level] = replace(update, onward=None)
-                self.closed = None
+                if update.touched is None:
+                    self.stirred = None
+                elif self.stirred is not None:
+                    self.stirred.append(update.touched)
         return chain[0]
 
     def _decide(self, update: Update) -> Decision:
@@ -140,14 +163,18 @@ class Decider:
         self._extend(head.keys[self.seen : len(update.sums)])
         self._tidy(update.clock)
         self._note(update.clock, head.tallies)
-        sums, lifetime = self._sums(update), head.lifetime
-        apart = self._apart(sums, head)
-        if len(self.alive) < len(sums):
-            sums, lifetime = sums[self.alive], lifetime[self.alive]
-        counted = Counted(sums, self._period(sums, head))
-        frozen = self._frozen(update.clock, head)
+        lifetime = head.lifetime
+        if len(self.alive) < len(lifetime):
+            lifetime = lifetime[self.alive]
+        stale = [update.clock - mark > self.stale_after for mark in head.watermarks]
+        touched = self._touched(update, stale)
+        counted = self._counted(update, head, touched)
+        sums, apart = counted.sums, self._apart(update, head)
+        frozen = np.asarray(np.array(stale)[self.signals])
+        self.before = _Before(counted, len(update.sums), stale)
+        self.stirred = []
         alerts, ended = self.alerting.decide(
-            update.clock, counted, frozen, self._explain, live=update.live
+            update.clock, counted, frozen, self._explain, live=update.live, touched=touched
         )
         spends, dear, cheap = self.spending.decide(
             update.clock, Money(*counted, apart), frozen, self._explain
@@ -193,7 +220,7 @@ class Decider:
                 self.besides[main] = row
         self.seen += len(keys)
         for number, (_, key) in enumerate(rows, len(self.keys)):
-            if key == whole(self.objectives[key.objective]):
+            if key == self.wholes[key.objective]:
                 self.homes[key] = number
         fresh = [key for _, key in rows]
         self.spending.extend(fresh, len(self.keys))
@@ -209,53 +236,97 @@ class Decider:
         ]
         self.period_column = np.concatenate([self.period_column, np.array(columns, np.int64)])
 
-    def _sums(self, update: Update) -> Counts:
+    def _touched(self, update: Update, stale: list[bool]) -> Rows | None:
+        """The rows, among those decided on, whose counts may differ from those of the decision before.
+
+        None where any may, or another thing that is judged for all; and where so many may that it is
+        no dearer to look at all.
+        """
+        before = self.before
+        if (
+            before is None
+            or self.stirred is None
+            or update.touched is None
+            or before.rows != len(update.sums)
+            or before.stale != stale
+        ):
+            return None
+        touched: Rows | None = update.touched
+        if self.stirred:
+            touched = distinct(np.concatenate([update.touched, *self.stirred]), len(update.sums))
+        if touched is None or len(self.alive) == len(update.sums):
+            return touched
+        places = np.searchsorted(self.alive, touched)
+        places[places == len(self.alive)] = 0
+        return np.asarray(places[self.alive[places] == touched]) if len(self.alive) else None
+
+    def _counted(self, update: Update, head: Head, touched: Rows | None) -> Counted:
+        """The counts of the rows decided on: of a few of them anew, or of all."""
+        self._close(len(update.sums))
+        if touched is None or self.before is None:
+            sums = self._sums(update, slice(None))
+            if len(self.alive) < len(sums):
+                sums = sums[self.alive]
+            return Counted(sums, self._period(sums, head, self.alive, self.period_column))
+        sums, period = (part.copy() for part in self.before.counted)
+        if len(touched):
+            rows, columns = self.alive[touched], self.period_column[touched]
+            sums[touched] = anew = self._sums(update, rows)
+            period[touched] = self._period(anew, head, rows, columns)
+        return Counted(sums, period)
+
+    def _sums(self, update: Update, rows: Rows | slice) -> Counts:
         """`int64[rows, windows, 2]`: closed buckets of each window's level and all open carries."""
-        rows, first = len(update.sums), self.widths[0]
-        if self.closed is None or len(self.closed) != rows:
-            self.closed = self._closed(rows)
-        sums = self.closed.copy()
-        sums[:, :first] = update.sums
-        sums[:, first:] += update.carry[:, None]
+        first = self.widths[0]
+        sums = self.closed[rows].copy()
+        sums[:, :first] = update.sums[rows]
+        sums[:, first:] += update.carry[rows][:, None]
         return sums
 
-    def _closed(self, rows: int) -> Counts:
-        """What the coarse levels have, which stays the same until one of them is updated."""
-        closed = np.zeros((rows, len(self.windows), 2), np.int64)
-        open_rest = np.zeros((rows, 2), np.int64)
+    def _close(self, rows: int) -> None:
+        """Bring what the coarse levels have up to date; it stays until one of them is updated."""
+        if self.stirred is None or len(self.closed) != rows:
+            self.closed = self._closed(np.arange(rows))
+        elif self.stirred:
+            stirred = np.unique(np.concatenate(self.stirred))
+            self.closed[stirred] = self._closed(stirred)
+
+    def _closed(self, rows: Rows) -> Counts:
+        closed = np.zeros((len(rows), len(self.windows), 2), np.int64)
+        open_rest = np.zeros((len(rows), 2), np.int64)
         column = self.widths[0]
         for level in range(1, len(self.widths)):
             coarse = self.current[level]
-            known = len(coarse.sums)
+            known = np.flatnonzero(rows < len(coarse.sums))
             width = self.widths[level]
-            closed[:known, column : column + width] = coarse.sums
+            closed[known, column : column + width] = coarse.sums[rows[known]]
             closed[:, column : column + width] += open_rest[:, None]
-            open_rest[:known] += coarse.carry
+            open_rest[known] += coarse.carry[rows[known]]
             column += width
         return closed
 
-    def _period(self, sums: Counts, head: Head) -> Counts:
-        rolling = self.period_column >= 0
+    def _period(self, sums: Counts, head: Head, rows: Rows, columns: Rows) -> Counts:
+        rolling = columns >= 0
         if rolling.all():
-            return sums[np.arange(len(sums)), self.period_column]
-        period = head.period[self.alive]
-        rows = np.flatnonzero(rolling)
-        period[rows] = sums[rows, self.period_column[rows]]
+            return sums[np.arange(len(sums)), columns]
+        period = head.period[rows]
+        at = np.flatnonzero(rolling)
+        period[at] = sums[at, columns[at]]
         return period
 
-    def _apart(self, sums: Counts, head: Head) -> Counts:
+    def _apart(self, update: Update, head: Head) -> Counts:
         """`int64[budgets, 2]`: calls of each cost budget's period that were counted apart."""
         apart = np.zeros((len(self.spending.keys), 2), np.int64)
-        for number, key in enumerate(self.spending.keys):
-            row = self.besides.get(key)
-            if row is not None:
-                column = self.period_column[self.spending.rows[number]]
-                apart[number] = head.period[row] if column < 0 else sums[row, column]
+        found = [
+            (number, row)
+            for number, key in enumerate(self.spending.keys)
+            if (row := self.besides.get(key)) is not None
+        ]
+        if found:
+            numbers, rows = np.array(found).T
+            columns = self.period_column[np.array(self.spending.rows)[numbers]]
+            apart[numbers] = self._period(self._sums(update, rows), head, rows, columns)
         return apart
-
-    def _frozen(self, clock: float, head: Head) -> NDArray[np.bool_]:
-        stale = np.array([clock - mark > self.stale_after for mark in head.watermarks])
-        return np.asarray(stale[self.signals])
 
     def _remaining(self, key: SeriesKey, counted: Counted) -> float:
         bad, total = counted.period[self.homes[key]].tolist()

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from slo.decision import SeriesKey
 from slo.increments import Point
 from slo.origins import WHOLE, Origin
@@ -105,6 +108,8 @@ class Update:
         carry: `int64[rows, 2]`.
         onward: what the next level has to count, None where it has nothing to do.
         head: with level 0 only.
+        touched: distinct rows whose counts may differ from those of this level's update before; None where
+            any may.
     """
 
     level: int
@@ -115,6 +120,7 @@ class Update:
     carry: Counts
     onward: Entries | None
     head: Head | None = None
+    touched: NDArray[np.int64] | None = None
 
 
 def merge(deposits: Sequence[Deposit]) -> Deposit:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slo._pickled import Blocks, unpickled
 from slo.admitted import Admitted, Where
 from slo.calendars import period_end, period_start
 from slo.decision import OVERFLOW, SeriesKey
@@ -21,6 +22,7 @@ from slo.messages import Deposit, Head, Tally, Update
 from slo.model import CalendarWindow, Objective
 from slo.plan import main_of, shard_of, whole
 from slo.slices import SliceBook
+from slo.touched import distinct
 from slo.windows import GRANULARITIES, Entries, Level
 
 MOST_AT_ONCE = 2**53
@@ -35,10 +37,16 @@ class Coarse:
     def __init__(self, number: int, level: Level) -> None:
         self.number = number
         self.level = level
+        # The open bucket at the update before; after a restart nobody knows what was told.
+        self._told: int | None = None
 
     def take(self, update: Update) -> Update:
         """Count what the finer level passed on."""
         onward = self.level.advance(int(update.clock))
+        moved, self._told = self._told != self.level.head, self.level.head
+        touched = None
+        if not moved and update.onward is not None:
+            touched = distinct(update.onward.rows, self.level.rows)
         if update.onward is not None:
             # What is late for this level's own parent goes on beside the closed bucket.
             late = self.level.deposit(update.onward)
@@ -53,6 +61,7 @@ class Coarse:
             sums=self.level.sums[:rows].copy(),
             carry=self.level.carry[:rows].copy(),
             onward=onward if self.level.parent else None,
+            touched=touched,
         )
 
 
@@ -95,6 +104,7 @@ class Intake:
         self.clock = 0.0
         self.watermarks = (0.0, 0.0)
         self.keys: list[SeriesKey] = []
+        self._blocks = Blocks()
         self.rows: dict[SeriesKey, int] = {}
         self.per_objective: dict[tuple[str, str], int] = {}
         self.lifetime = np.zeros((0, 2), np.int64)
@@ -115,6 +125,9 @@ class Intake:
         self.began = 0.0
         self.watching = False
         self.too_late = 0
+        self._stirred = Entries.none().rows
+        # The open bucket and the number of rows at the update before, None where any row may differ from it.
+        self._told: tuple[int, int] | None = None
 
     def row(self, key: SeriesKey) -> int:
         """The row of a series, made where it is new; the overflow series' beyond the limit."""
@@ -284,6 +297,7 @@ class Intake:
         """Entries as events of the objective: slices settled, calendars and lifetimes counted."""
         if self.books:
             entries = self._sliced(entries)
+        self._stirred = entries.rows
         dated = self._count_calendars(entries)
         if not len(entries.rows):
             return entries
@@ -320,6 +334,7 @@ class Intake:
         for window, rows in self.calendar_rows.items():
             start, end = self.calendars.get(window, (0, 0))
             if self.clock >= end:
+                self._told = None  # whether or not a bucket ends there
                 start = period_start(window, int(self.clock))
                 self.calendars[window] = (start, period_end(window, int(self.clock)))
                 # Another period than the one before, or another than it was before a restart.
@@ -345,6 +360,7 @@ class Intake:
             onward = late if onward is None else onward.also(late)
         self.cause += 1
         rows = len(self.keys)
+        told, self._told = self._told, (self.level.head, rows)
         return Update(
             level=0,
             cause=self.cause,
@@ -353,6 +369,7 @@ class Intake:
             sums=self.level.sums[:rows].copy(),
             carry=self.level.carry[:rows].copy(),
             onward=onward,
+            touched=distinct(self._stirred, rows) if told == self._told else None,
             head=Head(
                 shard=self.shard,
                 keys=self.keys,
@@ -377,6 +394,7 @@ class Intake:
             "period": self.period[:rows],
             "since": self.since[:rows],
             "newest": self.newest[:rows],
+            "keys": self._blocks.of(self.keys),
             **{name: getattr(self, name) for name in _KEPT},
         }
 
@@ -388,6 +406,7 @@ class Intake:
         """
         for name in ("lifetime", "period", "since", *_KEPT):
             setattr(self, name, state[name])
+        self.keys = unpickled(state["keys"])
         # Snapshots of before there was such a thing have none.
         self.newest = state.get("newest", np.zeros(len(self.keys)))
         self.level = state["level"].fitted(self.level.windows, self.level.parent)
@@ -408,7 +427,6 @@ _KEPT = (
     "cause",
     "clock",
     "watermarks",
-    "keys",
     "per_objective",
     "books",
     "increments",

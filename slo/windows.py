@@ -14,11 +14,13 @@ Counts are integers and are added and subtracted, never decayed, so a window is 
 bucket's edge for ever. Late events go to the bucket they belong to, at every level.
 """
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from slo._packed import Packed, pack, unpack
 
 # Each divides the next: a bucket that straddles an edge above would be counted on the wrong side of it.
 GRANULARITIES = (5, 30, 90, 900, 7200)
@@ -229,13 +231,24 @@ class Level:
                 self.ring = self.ring.astype(np.int64)
 
     def trimmed(self) -> "Level":
-        """A copy without spare capacity: what a recovery snapshot keeps."""
-        copy = Level(self.granularity, self.windows, self.parent)
-        copy.head, copy.rows, copy.resumed = self.head, self.rows, True
-        copy.ring = self.ring[:, : self.rows].copy()
-        copy.sums = self.sums[: self.rows].copy()
-        copy.carry = self.carry[: self.rows].copy()
-        return copy
+        """This level without spare capacity: what a recovery snapshot keeps, to be pickled at once."""
+        view = Level(self.granularity, self.windows, self.parent)
+        view.head, view.rows, view.resumed = self.head, self.rows, True
+        view.ring = self.ring[:, : self.rows]
+        view.sums = self.sums[: self.rows]
+        view.carry = self.carry[: self.rows]
+        return view
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled."""
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        return state | {"ring": pack(self.ring)}
+
+    def __setstate__(self, state: dict[str, Any] | tuple[None, dict[str, Any]]) -> None:
+        """Take up what was pickled; earlier versions pickled the attributes as they are."""
+        kept = state[1] if isinstance(state, tuple) else state
+        for name, value in kept.items():
+            setattr(self, name, unpack(value) if isinstance(value, Packed) else value)
 
     def fitted(self, windows: tuple[int, ...], parent: int | None) -> "Level":
         """This level for another set of windows, with the history it has: after SLOs changed."""

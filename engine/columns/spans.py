@@ -209,9 +209,9 @@ def check(payload: bytes) -> int:
     return len(_CHECKER.read([payload]))
 
 
-def count(payload: bytes) -> int:
-    """The number of spans in a payload, as far as it is well formed; dearer to read than to count."""
-    joined = _Joined([payload])
+def count(*payloads: bytes) -> int:
+    """The number of spans in payloads, as far as they are well formed; dearer to read than to count."""
+    joined = _Joined(payloads)
     return joined.count(0)
 
 
@@ -265,7 +265,8 @@ class _Joined:
             self.data, self._copied = payloads[0], 1
         else:
             self.data, self._copied = _buffer(self.size), 0
-        self._view = np.frombuffer(self.data, np.uint8, self.size)
+        self._target = np.frombuffer(self.data, np.uint8, self.size)
+        self._view = self._target.view()
         self._view.flags.writeable = False  # as that of bytes, for which the kernel is compiled
 
     def decode(self, first: int, job: _kernel.Job) -> tuple[int, int, int]:
@@ -290,7 +291,8 @@ class _Joined:
         if isinstance(self.data, bytearray):
             for number in range(self._copied, until):
                 start, stop = self.offsets[number : number + 2].tolist()
-                self.data[start:stop] = self.payloads[number]
+                # As arrays: other workers of the process run meanwhile.
+                self._target[start:stop] = np.frombuffer(self.payloads[number], np.uint8)
         self._copied = max(self._copied, until)
 
 
