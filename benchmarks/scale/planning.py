@@ -44,7 +44,9 @@ KINDS = (
     Kind("the same, read once a second", 1, _cluster(400, 1, local=False, pace=1.0)),
     Kind("one cluster, parted by group", 1, _cluster(400, 1, local=True)),
     Kind("the same, read every half second", 1, _cluster(400, 1, local=True, pace=0.5)),
-    Kind("20 cells, parted by group, every half second", 20, _cluster(20, 20, local=True, pace=0.5)),
+    Kind(
+        "20 cells, parted by group, every half second", 20, _cluster(20, 20, local=True, pace=0.5)
+    ),
 )
 
 

@@ -32,9 +32,7 @@ def test_one_worker_does_what_its_costs_allow():
     assert simulate(cluster, costs, 20).throughput == pytest.approx(96_000 / 0.1, rel=0.01)
 
 
-@pytest.mark.parametrize(
-    ("locked", "threads"), [(0.0, 2.0), (0.8, 1.25), (1.0, 1.0)]
-)
+@pytest.mark.parametrize(("locked", "threads"), [(0.0, 2.0), (0.8, 1.25), (1.0, 1.0)])
 def test_threads_share_the_lock_and_processes_do_not(locked, threads):
     """Two threads are as quick as two processes while the lock is free when they want it."""
     costs = replace(FREE, locked=locked)
