@@ -37,7 +37,7 @@ def run(
     restarts = 0
     while True:
         healthy = float(rng.exponential(lives / processes))
-        # Behind by so much when it began to read, it is up to date after that long; used seconds come a second.
+        # What waits is worked off with what the traffic leaves of the workers' time.
         catching = behind * used / (1 - used)
         late += min(healthy, catching, max(0.0, seconds - at))
         behind = max(0.0, behind - healthy * (1 - used) / used)

@@ -1,7 +1,7 @@
 """A cluster as discrete events: workers that read, count, tell each other and decide; snapshots; restarts.
 
-A worker is a loop, as Bytewax's is: it takes what others have told it, counts it and decides, then reads what its
-parts of the input have and tells the others. Of its time a share holds the interpreter's lock, which the
+A worker is a loop, as Bytewax's is: it takes what others have told it, counts it and decides, then reads what
+its parts of the input have and tells the others. Of its time a share holds the interpreter's lock, which the
 workers of a process have one of. What goes to another process is pickled, and unpickled there. Every epoch
 it stands still for a snapshot, and nobody gets more than an epoch ahead of the slowest. Costs are those
 that were measured (`Costs`); rates and sizes are what is asked about (`Cluster`).
