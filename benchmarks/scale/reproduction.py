@@ -1,7 +1,8 @@
 """Whether the simulation reproduces what was measured of one worker and two, before more is asked of it.
 
 One worker's two loads give the costs of a span and of a batch; what two workers do with each is then
-foretold, by what else was measured: how much holds the interpreter's lock, and what it takes to tell another process.
+foretold, by what else was measured: how much holds the interpreter's lock, and what it takes to tell another
+process.
 """
 
 import statistics
