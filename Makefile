@@ -88,7 +88,7 @@ soak-disk: setup  ## disks that are full and read-only under an engine (needs ro
 	$(BIN)/python -m tests.soak disk --seconds 60
 
 test-kafka: setup  ## a real Apache Kafka, fetched once (Java, Maven, network), killed and grown under engines; some minutes
-	BURNLINE_KAFKA=1 $(BIN)/python -m pytest -q tests/kafka
+	BURNLINE_KAFKA=1 $(PYTEST) tests/kafka
 
 test-libraries: setup  ## real LLM libraries against a mock provider, each in a venv of .libraries/ (network, 1.1 GB, some minutes)
 	$(BIN)/python -m tests.libraries.venvs

@@ -566,8 +566,10 @@ class Engine:
         self.metrics.undecodable.labels(which).inc()
         log.error("not decoded", signal=which, reason=reason)
 
-    def _set_aside(self, which: str, failure: Exception) -> None:
+    def _set_aside(self, which: str, failure: Exception, one: Arrivals) -> None:
         self.metrics.undecodable.labels(which).inc()
+        if self.kafka is not None:
+            self.kafka.set_aside(one, failure)
         log.error(
             "a payload is not counted because of a mistake in Burnline; please report it",
             signal=which,

@@ -1,6 +1,6 @@
 """Whether a payload can be read, and what is in it; whatever brought it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -90,6 +90,28 @@ def readable_form(
     rejected = int(np.count_nonzero(ends == 0))
     message = f"{rejected} {NO_END_TIME}" if rejected else ""
     return body, Accepted(len(ends) - rejected, rejected, message)
+
+
+def readable_traces(
+    bodies: Sequence[bytes], most: int = MOST_ITEMS
+) -> tuple[list[bytes], Accepted]:
+    """As `readable_form`, of many trace requests at once: small ones cost a tenth of what they do alone.
+
+    Args:
+        bodies: they.
+        most: spans that all may hold together.
+
+    Raises:
+        Unreadable: nothing can be counted of one of them; ask for each to know which.
+    """
+    try:
+        _few(count(*bodies), most)
+        found = [log_events.with_span_events(body) for body in bodies]
+        ends = _SPANS.read(found).end_ns
+    except Refused as error:
+        raise Unreadable("invalid", f"no OTLP traces request: {error.reason}") from error
+    rejected = int(np.count_nonzero(ends == 0))
+    return found, Accepted(len(ends) - rejected, rejected)
 
 
 def _few(items: int, most: int) -> int:

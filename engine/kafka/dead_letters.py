@@ -23,6 +23,8 @@ Header = tuple[str, str | bytes | None]
 READ_SECONDS, SETTLE_SECONDS = 5.0, 2.0
 RETRY_SECONDS = 5.0
 LONGEST_REASON = 500
+# The offset of a payload of which nobody knows any more which message it was.
+NOWHERE = -1
 _NEVER = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
 
 
@@ -31,7 +33,7 @@ class Letter(NamedTuple):
 
     Attributes:
         place: where it is.
-        offset: of it.
+        offset: of it, or `NOWHERE`.
         value: of it.
         key: likewise.
         headers: likewise.
@@ -60,7 +62,7 @@ class Letter(NamedTuple):
             ("burnline-reason", self.reason[:LONGEST_REASON]),
             ("burnline-topic", self.place.topic),
             ("burnline-partition", str(self.place.number)),
-            ("burnline-offset", str(self.offset)),
+            *([("burnline-offset", str(self.offset))] if self.offset != NOWHERE else []),
         ]
 
 

@@ -69,7 +69,8 @@ class Trouble:
     def __call__(self, error: KafkaError) -> None:
         """Take an error of a client."""
         self._count(error.name().lstrip("_").lower())
-        self.last = error.str()
+        if not self.last or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            self.last = error.str()  # the one that says why
         if error.code() in UNAUTHENTICATED:
             self.denied = error.str()
         kept_back = self._seldom.due(error.code())

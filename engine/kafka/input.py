@@ -8,16 +8,17 @@ from engine.columns.accepting import Sent, Unreadable
 from engine.kafka.alerts import AlertsTopic
 from engine.kafka.config import Clients
 from engine.kafka.crew import Crew
-from engine.kafka.dead_letters import DeadLetters
+from engine.kafka.dead_letters import NOWHERE, DeadLetters, Letter
 from engine.kafka.errors import CannotStart, Trouble
 from engine.kafka.partition import Shared
 from engine.kafka.payloads import Tally, payload_of
-from engine.kafka.places import Place
+from engine.kafka.places import Place, place_of
 from engine.kafka.reader import Reader
 from engine.kafka.settings import KafkaSettings
 from engine.kafka.source import KafkaSource
 from engine.kafka.topics import Topics
 from engine.sinks.board import Board
+from engine.spool.arrivals import Arrivals
 from engine.spool.clock import Clock
 from engine.telemetry.log import log
 from engine.telemetry.metrics import EngineMetrics
@@ -139,6 +140,18 @@ class KafkaInput:
             decided=dict(self._decided),
         )
         return KafkaSource(shared, partial(Reader, self.clients), self._slots)
+
+    def set_aside(self, arrivals: Arrivals, failure: Exception) -> None:
+        """Send a payload that the flow failed on to the dead letters, as the flow had it; once only.
+
+        Args:
+            arrivals: the payload alone.
+            failure: what it did.
+        """
+        for payload in (*arrivals.traces, *arrivals.metrics):
+            reason = f"a mistake in Burnline: {type(failure).__name__}"
+            place = place_of(arrivals.origin.part)
+            self.dead_letters.send(Letter(place, NOWHERE, payload, None, [], reason), set())
 
     def flow_ended(self) -> None:
         """Remember what this process has decided on: the next flow is live beyond that."""

@@ -12,7 +12,7 @@ from engine.columns.accepting import Sent, Unreadable
 from engine.kafka.crew import TICK, Crew, watermarks
 from engine.kafka.dead_letters import DeadLetters, Letter
 from engine.kafka.errors import OUT_OF_RANGE, PARTITION_END, Seldom, Trouble
-from engine.kafka.payloads import Tally, payload_of
+from engine.kafka.payloads import Tally, payload_of, payloads_of
 from engine.kafka.places import Place
 from engine.kafka.position import ABSENT, UNREAD, Position
 from engine.kafka.reader import Reader
@@ -107,6 +107,7 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         self.idle_since = self._heard = time.monotonic()
         self.stuck = False
         self._undelivered: set[int] = set(self.position.undelivered)
+        self._heard_before = False
         self._recall_from: int | None = None
         self._at_end = False
         self._backlog = False
@@ -114,7 +115,6 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         self._ticked = self.position.clock
         self._seldom = Seldom()
         shared.clock.not_before(int(self.position.clock * 1e9))
-        shared.dead_letters.again(place, self._undelivered)
         shared.crew.join(self)
 
     @property
@@ -203,6 +203,9 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         self._recall_from = max(bounds.since or 0, bounds.low) if recalls else None
         self._at_end = offset >= bounds.end
         self.behind = max(0, bounds.end - offset)
+        if not self._heard_before:
+            self._heard_before = True
+            self._shared.dead_letters.again(self.place, self._undelivered)
         self._reader.begin(
             self.place, self._recall_from if self._recall_from is not None else offset
         )
@@ -226,6 +229,7 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
                 read_to=offset,
                 end=bounds.end,
             )
+            self._undelivered.clear()  # they were the other topic's
             return bounds.low
         if offset > bounds.end:
             log.error(
@@ -263,7 +267,9 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
     def _read(self, moment: Moment) -> list[Arrivals]:
         read: list[Read] = []
         recalled: list[Read] = []
-        for message in self._reader.take(self.place):
+        messages = self._reader.take(self.place)
+        bodies = self._all_at_once(messages)
+        for message in messages:
             self._heard = time.monotonic()
             if self.stuck:
                 self.stuck = False
@@ -283,7 +289,11 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
                 continue
             self._recall_from = None
             before = read[-1].clock if read else self.position.clock
-            read += self._decoded(message, offset, before, moment)
+            if offset in bodies:
+                clock = clock_of(message, moment, before)
+                read.append(Read(offset, clock, bodies[offset], metrics=False))
+            else:
+                read += self._decoded(message, offset, before, moment)
             self.position = replace(self.position, offset=offset + 1)
         # Once it is live, it is: others do not wait for it again.
         until = 0 if self.live else self.replay_until
@@ -291,6 +301,27 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         for group in same_second(read, until):
             found += [*self._missed_ticks(group), self._arrivals(group, moment)]
         return found
+
+    def _all_at_once(self, messages: list[Message]) -> dict[int, bytes]:
+        """Payloads by offset, where all can be read together; empty where each must be."""
+        if self._recall_from is not None:
+            return {}
+        values = {
+            offset: value
+            for message in messages
+            if message.error() is None
+            and (offset := message.offset()) is not None
+            and offset >= self.position.offset
+            and (value := message.value()) is not None
+        }
+        signal = self._shared.signals[self.place.topic]
+        found = payloads_of(signal, self._shared.settings.encoding, list(values.values()))
+        if found is None:
+            return {}
+        bodies, accepted = found
+        size = sum(map(len, values.values()))
+        self._shared.tallies[self.place.topic].accepted(size, accepted, len(values))
+        return dict(zip(values, bodies, strict=True))
 
     def _failed(self, error: KafkaError, offset: int | None) -> bool:
         """What the consumer says instead of a message; whether to go on."""

@@ -6,9 +6,11 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from engine.kafka.config import Clients
 from engine.kafka.places import Place
-from engine.spool.spool_source import BYTES_PER_READ, PAYLOADS_PER_READ
+from engine.spool.spool_source import BYTES_PER_READ
 from engine.telemetry.log import log
 
+# A Collector that keys messages by trace writes one for each trace.
+MESSAGES_PER_READ = 4096
 # While so much waits to be taken, nothing more is.
 MOST_HELD = 2 * BYTES_PER_READ
 
@@ -53,7 +55,7 @@ class Reader:
         queue = self._queues[place]
         taken: list[Message] = []
         size = 0
-        while queue and len(taken) < PAYLOADS_PER_READ and size < BYTES_PER_READ:
+        while queue and len(taken) < MESSAGES_PER_READ and size < BYTES_PER_READ:
             taken.append(queue.popleft())
             size += len(taken[-1])
         self._held -= size
@@ -92,8 +94,8 @@ class Reader:
     def _pump(self) -> None:
         if self._held >= MOST_HELD:
             return
-        messages = self._consumer.consume(PAYLOADS_PER_READ, timeout=0)
-        self._more = len(messages) == PAYLOADS_PER_READ
+        messages = self._consumer.consume(MESSAGES_PER_READ, timeout=0)
+        self._more = len(messages) == MESSAGES_PER_READ
         for message in messages:
             topic, number = message.topic(), message.partition()
             queue = None if topic is None else self._queues.get(Place(topic, number or 0))

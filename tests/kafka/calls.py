@@ -2,10 +2,12 @@
 
 import json
 import random
+import threading
 import time
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -97,6 +99,29 @@ class Calls:
             if self._random.random() < failing:
                 span.status.code = 2
         return request, _events(request)
+
+
+@contextmanager
+def slowly(calls: Calls, messages: int, partitions: Iterable[int] = (0,)) -> Iterator[None]:
+    """Write so many messages to each partition from the block's start on; all of them by its end."""
+    partitions = tuple(partitions)
+    failed: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for _ in range(0, messages, 5):
+                calls.write(5, partitions, compression="lz4")
+                time.sleep(0.1)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failed.append(error)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    yield
+    writer.join(120)
+    assert not writer.is_alive()
+    if failed:
+        raise failed[0]
 
 
 def _json(request: ExportTraceServiceRequest) -> bytes:

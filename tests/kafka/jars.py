@@ -1,5 +1,6 @@
 """Apache Kafka's jars, from Maven Central into `.kafka/jars/`: `python -m tests.kafka.jars` fetches them."""
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,13 @@ def fetch() -> None:
     Raises:
         UnavailableError: They, or the Java to run them, can't be had here.
     """
+    JARS.parent.mkdir(exist_ok=True)
+    with (JARS.parent / "lock").open("w") as lock:  # tests may run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _fetch()
+
+
+def _fetch() -> None:
     if shutil.which("java") is None:
         raise UnavailableError(
             "no java on the PATH (17 or newer; Debian: apt-get install openjdk-17-jre-headless)"

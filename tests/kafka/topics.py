@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from tests.kafka.broker import Broker
 from tests.servers import eventually
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -123,7 +123,12 @@ class Topics:
 
     def _new_producer(self, compression: str) -> Producer:
         return Producer(
-            self._config | {"compression.type": compression, "enable.idempotence": True}
+            self._config
+            | {
+                "compression.type": compression,
+                "enable.idempotence": True,
+                "message.max.bytes": 16 << 20,
+            }
         )
 
     def _partitions(self, name: str) -> Mapping[int, object]:

@@ -11,6 +11,8 @@ from engine.kafka import partition as partition_module
 from engine.kafka import topics as topics_module
 from engine.kafka.errors import CannotStart
 from engine.kafka.settings import KafkaSettings
+from engine.spool.arrivals import Arrivals
+from slo.origins import Origin
 from tests.engine.kafka.fakes import request
 from tests.engine.kafka.inputs import process
 from tests.kafka_mock import MockKafka, mock_kafka
@@ -190,3 +192,29 @@ def test_dead_letters_that_did_not_arrive_before_a_crash_are_read_and_sent_again
         assert running.counter("burnline_kafka_dead_letters", outcome="delivered") == 1
         assert running.read() == []
     assert _on(kafka, dead, 1)[-1].value() == b"\xff 2"
+
+
+def test_what_the_flow_itself_failed_on_is_a_dead_letter_as_the_flow_had_it(
+    kafka: MockKafka, tmp_path: Path
+) -> None:
+    topic, dead = kafka.topic("spans"), kafka.topic("dead")
+    settings = KafkaSettings(kafka.brokers, (topic,), undecodable=dead)
+    one = Arrivals(1.0, traces=(b"poison",), origin=Origin("spans/0", 1))
+    with process(settings, tmp_path) as running:
+        running.input.set_aside(one, ValueError("a bug"))
+    (letter,) = _on(kafka, dead, 1)
+    headers = dict(letter.headers() or ())
+    assert letter.value() == b"poison"
+    assert headers["burnline-reason"] == b"a mistake in Burnline: ValueError"
+    assert headers["burnline-topic"] == b"spans"
+    assert "burnline-offset" not in headers
+
+
+def test_partitions_beyond_the_slots_are_said_and_not_waited_for(
+    kafka: MockKafka, tmp_path: Path
+) -> None:
+    topic = kafka.topic("spans", 1)
+    with process(KafkaSettings(kafka.brokers, (topic,)), tmp_path) as running:
+        topics = running.input.topics
+        topics._count(topic, 40)
+        assert topics.counts[topic] == 16

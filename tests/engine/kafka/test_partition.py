@@ -279,7 +279,22 @@ def test_what_is_set_aside_is_sent_again_from_where_it_came_after_a_crash() -> N
     positions = world.snapshot()
     assert positions[0].undelivered == (0,)
     world.start(positions)
+    _all(world)
     assert [(place, offset) for place, offset, _ in world.letters.sent] == [(FIRST, 0)]
+
+
+def test_dead_letters_of_a_topic_that_is_no_more_are_not_looked_for_in_another() -> None:
+    world = World()
+    world.kafka.write(b"\xff junk")
+    world.start()
+    _all(world)
+    positions = world.snapshot()
+    world.kafka.make_anew()
+    world.kafka.write(request("good"))
+    world.start(positions)
+    assert names(_all(world)) == ["good"]
+    assert world.letters.sent == []
+    assert world.snapshot()[0].undelivered == ()
 
 
 # Where reading begins
