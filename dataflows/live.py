@@ -620,9 +620,8 @@ def _compile() -> None:
     log.debug("kernels ready", seconds=round(time.monotonic() - started, 2))
 
 
-def _gone(why: str) -> None:
+def _gone() -> None:
     """A process of a cluster that Bytewax's runner has is gone; what it does not end by itself is ended."""
-    log.error(why)
     time.sleep(GRACE_SECONDS)
     os._exit(AGAIN)
 
