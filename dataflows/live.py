@@ -27,10 +27,11 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from dataflows import closing, data_dir
-from dataflows.cluster.company import AGAIN, GRACE_SECONDS, Company
+from dataflows.cluster.company import AGAIN, GRACE_SECONDS, ClusterEnded, Company
 from dataflows.cluster.joining import join
 from dataflows.cluster.link import Stopped
 from dataflows.data_dir import StartError
+from dataflows.disk_trouble import disk_trouble
 from dataflows.flow import build
 from dataflows.guarded import Guarded
 from dataflows.options import settings_from_environment
@@ -149,7 +150,7 @@ class Engine:
         self._source: SpoolSource | KafkaSource | None = None
         # What has been decided on in this process; the rest of the spool waited for us.
         self._decided_through = 0
-        self._asked = self._flow_ended_well = False
+        self._asked = False
         # The other processes, where this one is one of several.
         self.company: Company | None = None
         if settings.cluster is not None:
@@ -306,7 +307,7 @@ class Engine:
         if self._data_lock is not None:
             self._data_lock.close()
         if self.company is not None:
-            self.company.close(well=self._flow_ended_well)
+            self.company.close()
         log.info("stopped", seconds=round(time.monotonic() - began, 1))
 
     def join(self, *, recovers: bool) -> None:
@@ -337,8 +338,18 @@ class Engine:
         except Stopped:
             log.info("stopped before all processes of the cluster had come")
             return
-        self.company.run(self._run_flow)
-        self._flow_ended_well = True
+        try:
+            self.company.run(self._run_flow)
+        except ClusterEnded:
+            raise
+        except Exception as failure:
+            # One process can't begin the flow again by itself, as a single one does once there is room.
+            if reason := disk_trouble(failure):
+                raise StartError(
+                    f"the cluster ends by this process's disk ({reason}); mend it, and start all processes "
+                    "again: they go on from their last snapshot"
+                ) from failure
+            raise
 
     def _place(self) -> dict[str, int]:
         """Which process this is of how many, for the log."""

@@ -5,14 +5,23 @@ import os
 import platform
 from datetime import UTC, datetime
 
-from benchmarks.scale import planning, recovery, simulation, state, throughput, wire
+from benchmarks.scale import (
+    measuring,
+    planning,
+    recovery,
+    reproduction,
+    state,
+    throughput,
+    wire,
+)
 
 PARTS = {
     "throughput": throughput.main,
+    "measuring": measuring.main,
     "wire": wire.main,
     "state": state.main,
     "recovery": recovery.main,
-    "simulation": simulation.main,
+    "simulation": reproduction.main,
     "planning": planning.main,
 }
 

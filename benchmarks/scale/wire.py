@@ -1,4 +1,4 @@
-"""Bytes on the wires: of a span in Kafka, and of what workers tell each other, with what pickling it takes."""
+"""Bytes on the wires: of a span in Kafka, and of what workers tell each other; what pickling that takes."""
 
 import pickle
 import time

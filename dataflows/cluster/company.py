@@ -42,6 +42,7 @@ class Company:
 
     Attributes:
         reload_asked: set by a signal's handler; `look` says that there is no such thing.
+        ended_well: the flow has ended with a last snapshot.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Company:
         self._asked = asked
         self._link: Link | None = None
         self.reload_asked = False
+        self.ended_well = False
         self._told_end = False
         self._told_burning: Mapping[str, Burning] | None = None
         self._told_at = 0.0
@@ -90,9 +92,11 @@ class Company:
             self.look()
             if self.lost() is not None:
                 thread.join(GRACE_SECONDS)
-                raise ClusterEnded(self._why_lost())
+                if thread.is_alive():
+                    raise ClusterEnded(self._why_lost())
         if self._failure is not None:
             self._explain(self._failure)
+        self.ended_well = True
         if not self._asked():
             raise ClusterEnded(
                 "the cluster was stopped by another process, which was told to; this one is to be started "
@@ -155,10 +159,10 @@ class Company:
                 return f"the flow has not decided for {seconds:.0f} s"
         return ""
 
-    def close(self, *, well: bool) -> None:
-        """End the connections; unless all is `well` the others miss this process."""
+    def close(self) -> None:
+        """End the connections; unless the flow has ended well the others miss this process."""
         if self._link is not None:
-            self._link.close(bye=well)
+            self._link.close(bye=self.ended_well)
 
     def _hear(self, process: int, message: Plain) -> None:
         if "ending" in message:

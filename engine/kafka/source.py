@@ -54,6 +54,7 @@ class KafkaSource(FixedPartitionedSource[Arrivals, Position]):
         for path in self._slots.iterdir():
             topic, _, slots = path.name.rpartition(".")
             most[topic] = max(int(slots), most.get(topic, 0))
+        self.shared.topics.slots = most
         return [
             str(Place(topic, number)) for topic, slots in most.items() for number in range(slots)
         ]

@@ -5,7 +5,7 @@ Asked by a thread of its own, as an answer may take seconds; whoever reads parti
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +68,7 @@ class Topics:
 
     Attributes:
         counts: partitions by topic; 0 while there is no such topic.
+        slots: how many partitions of a topic can be read until the next start.
         ids: what tells a topic from another that had the same name; empty where brokers tell none.
     """
 
@@ -77,6 +78,7 @@ class Topics:
         self._trouble = trouble
         self.counts: dict[str, int] = dict.fromkeys(self._names, 0)
         self.ids: dict[str, str] = dict.fromkeys(self._names, "")
+        self.slots: Mapping[str, int] = {}
         self._without_leader: set[Place] = set()
         self._grown: dict[str, tuple[int, float]] = {}
         self._asked: dict[Place, _Asked] = {}
@@ -210,6 +212,18 @@ class Topics:
 
     def _count(self, name: str, count: int) -> None:
         before = self.counts[name]
+        room = self.slots.get(name, count)
+        if count > room:
+            kept_back = self._seldom.due(("slots", name))
+            if kept_back is not None:
+                log.error(
+                    "a topic has more partitions than there is room for; the others are read after a"
+                    " restart",
+                    topic=name,
+                    partitions=count,
+                    read=room,
+                )
+            count = room  # what nobody reads, nobody is to wait for
         if before and count > before:
             log.info("a topic has more partitions now", topic=name, partitions=count, before=before)
             self._grown[name] = (before, time.monotonic() + GROWN_AFTER)

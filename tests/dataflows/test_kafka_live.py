@@ -4,6 +4,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,23 @@ def test_a_page_from_kafka_and_exact_counts_over_restart_and_reload(
     messages = _told(kafka, told)
     assert {message["status"] for _, message in messages} == {"firing"}
     assert len({key for key, _ in messages}) == len({str(m["labels"]) for _, m in messages}) > 0
+
+
+def test_from_receivers_to_kafka_and_back_on_one_data_directory(
+    kafka: MockKafka, tmp_path: Path
+) -> None:
+    topic = kafka.topic("otlp_spans")
+    kafka.write(topic, _spans(5))
+    from_kafka = _settings(tmp_path, KafkaSettings(kafka.brokers, (topic,)))
+    receivers = replace(from_kafka, kafka=None, otlp_grpc="127.0.0.1:0", otlp_http="127.0.0.1:0")
+    for turn, settings in enumerate((receivers, from_kafka, receivers), 1):
+        engine = Engine(settings)
+        engine.start()
+        if engine.spool is not None:
+            engine.spool.append("traces", _spans(100)).result(20)
+        wanted = 100 * ((turn + 1) // 2) + 5 * (turn > 1)
+        eventually(lambda e=engine, n=wanted: _shown(e, "burnline_slo_events_total") == n, 30)
+        engine.stop()
 
 
 def test_what_cannot_be_used_is_named_at_start(

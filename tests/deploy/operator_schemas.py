@@ -37,7 +37,9 @@ POD_MONITOR = _object(
                 path=_TEXT,
                 interval=_DURATION,
                 scheme={"enum": ["http", "https"]},
-                tlsConfig=_object(ca=_KEY_OF_EITHER, serverName=_TEXT),
+                tlsConfig=_object(
+                    ca=_KEY_OF_EITHER, cert=_KEY_OF_EITHER, keySecret=_KEY, serverName=_TEXT
+                ),
                 authorization=_object(type=_TEXT, credentials=_KEY),
                 relabelings={
                     "type": "array",

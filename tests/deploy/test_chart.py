@@ -62,6 +62,14 @@ def test_helm_has_nothing_to_say_against_it() -> None:
         (["--set", "slos.files.readme\\.md=x"], '"readme.md" is no name of an SLO file'),
         ([*SLOS, "--set", "prices.file=x,prices.existingConfigMap.name=y"], "are both given"),
         ([*SLOS, "--set", "tls.clientCa.name=ca"], "tls.clientCa needs tls.existingSecret"),
+        (
+            [
+                *SLOS,
+                "--set",
+                "tls.existingSecret=t,tls.clientCa.name=ca,podMonitor.enabled=true",
+            ],
+            "tls.clientCa keeps Prometheus out; give podMonitor.clientCert",
+        ),
         ([*SLOS, "--set", "workers=17"], "shards is 16, fewer than the 17 workers"),
         ([*SLOS, "--set", "kafka.brokers={a:1}"], "take mode: cluster"),
         ([*SLOS, "--set", "mode=cluster"], "give kafka.brokers, or take mode: single"),

@@ -32,7 +32,6 @@ OPERATOR = {"PodMonitor": POD_MONITOR, "PrometheusRule": PROMETHEUS_RULE}
 VERSIONS = ("1.27", "1.32", kubernetes_validate.latest_version())
 BYTEWAX = {"BYTEWAX_POD_NAME", "BYTEWAX_STATEFULSET_NAME", "BYTEWAX_ADDRESSES"}
 RUN = main.commands["run"]
-OPTIONS = {name for parameter in RUN.params for name in parameter.opts}
 
 
 class Example(NamedTuple):
@@ -161,8 +160,6 @@ def test_rules_find_the_job_that_pods_are_scraped_as() -> None:
 
 def test_the_engine_takes_the_arguments(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they stand, with the environment of the first pod."""
-    if example.cluster and not {"--kafka-brokers", "--recovery-partitions"} <= OPTIONS:
-        pytest.skip("this engine has no cluster yet")
     monkeypatch.delenv("BURNLINE_SLOS", raising=False)
     pod = f"{example.stateful['metadata']['name']}-0"
     for variable in example.engine["env"]:

@@ -4,7 +4,9 @@ Stands in for Kafka: each file is a partition, whose position is in recovery. A 
 the payload in hexadecimal. Time stands still once all is read, so that runs can be compared exactly.
 """
 
+import faulthandler
 import json
+import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -88,6 +90,7 @@ class Engine(live.Engine):
 
 
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)  # what every thread does, for whoever looks into a hang
     Engine.directory, Engine.pause = Path(sys.argv[1]), float(sys.argv[2])
     live.Engine = Engine  # type: ignore[misc]  # what the command takes
     cli.main(sys.argv[3:])

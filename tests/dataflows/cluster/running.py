@@ -51,7 +51,7 @@ def record(directory: Path, parts: int, seconds: int, seed: int = 1, tenants: in
     directory.mkdir()
     for part in range(parts):
         lines = []
-        for second in range(seconds if part else seconds - 30):
+        for second in range(seconds if part else seconds - 20):
             burning = seconds // 3 < second < seconds // 2 or second > seconds * 3 // 4
             clock = START + second + rng.random()
             lines.append(json.dumps([clock, _payload(rng, clock, tenants, burning=burning).hex()]))
@@ -129,6 +129,7 @@ class Cluster:
             "BURNLINE_OTLP_HTTP": "127.0.0.1:0",
             "BURNLINE_SNAPSHOT_INTERVAL": "1s",
             "BURNLINE_WORKERS": str(workers),
+            "BURNLINE_SHARDS": "8",
             "BURNLINE_LOG_FORMAT": "json",
             "PYTHONPATH": f"{ROOT}:{ROOT / 'instrumentation'}",
         }
@@ -142,7 +143,7 @@ class Cluster:
                 stderr=subprocess.STDOUT,
             )
 
-    def settled(self, objectives: int = 4, seconds: float = 120) -> None:
+    def settled(self, objectives: int = 4, seconds: float = 240) -> None:
         """Wait until every objective is shown by some process, those without events too."""
 
         def shown() -> bool:
@@ -176,7 +177,7 @@ class Cluster:
         """Signal some processes, or all; the exit codes of all."""
         for process in self.processes if which is None else [self.processes[n] for n in which]:
             process.send_signal(number)
-        return [process.wait(60) for process in self.processes]
+        return [process.wait(180) for process in self.processes]
 
     def logged(self, event: str) -> list[Mapping[str, object]]:
         """What all processes logged of an event."""

@@ -174,6 +174,33 @@ def test_others_that_run_the_flow_are_told_why_it_ends(process: Process) -> None
     assert "process 1 of the cluster (b:2) is gone" in said[0]
 
 
-def test_it_says_goodbye_when_all_is_well(process: Process) -> None:
-    process.company.close(well=True)
+def test_it_says_goodbye_when_its_flow_has_ended_well(process: Process) -> None:
+    process.asked = True
+    process.company.run(lambda: None)
+    process.company.close()
     assert process.link.closed is True
+
+
+def test_it_says_goodbye_when_another_was_told_to_stop(process: Process) -> None:
+    with pytest.raises(ClusterEnded):
+        process.company.run(lambda: None)
+    process.company.close()
+    assert process.link.closed is True
+
+
+def test_it_is_missed_when_its_flow_has_failed(process: Process) -> None:
+    with pytest.raises(OSError, match="disk"):
+        process.company.run(_raising(OSError("disk")))
+    process.company.close()
+    assert process.link.closed is False
+
+
+def test_a_flow_that_has_ended_well_has_whoever_goes_then(process: Process) -> None:
+    """The others may be gone a moment before: they had their last snapshots."""
+    process.asked = True
+
+    def flow() -> None:
+        process.link.gone = 1
+
+    process.company.run(flow)
+    assert process.company.ended_well

@@ -208,3 +208,13 @@ def test_what_the_flow_itself_failed_on_is_a_dead_letter_as_the_flow_had_it(
     assert headers["burnline-reason"] == b"a mistake in Burnline: ValueError"
     assert headers["burnline-topic"] == b"spans"
     assert "burnline-offset" not in headers
+
+
+def test_partitions_beyond_the_slots_are_said_and_not_waited_for(
+    kafka: MockKafka, tmp_path: Path
+) -> None:
+    topic = kafka.topic("spans", 1)
+    with process(KafkaSettings(kafka.brokers, (topic,)), tmp_path) as running:
+        topics = running.input.topics
+        topics._count(topic, 40)
+        assert topics.counts[topic] == 16
