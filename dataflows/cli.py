@@ -90,10 +90,12 @@ def run(**options: object) -> None:
     signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))
     from dataflows.cluster.company import AGAIN, ClusterEnded  # noqa: PLC0415
     from dataflows.data_dir import StartError  # noqa: PLC0415
-    from dataflows.live import Engine  # noqa: PLC0415
+    from dataflows.live import Engine, configure_log  # noqa: PLC0415
 
     try:
-        Engine(settings_of(options)).run(hangups)
+        settings = settings_of(options)
+        configure_log(settings)
+        Engine(settings).run(hangups)
     except StartError as error:
         _fail(str(error))
     except ClusterEnded as ended:

@@ -12,8 +12,11 @@ from engine.kafka.settings import Encoding, First, KafkaSettings
 Command = TypeVar("Command", bound=Callable[..., Any])
 # As the brokers have it.
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_PORT = re.compile(r"[0-9]{1,5}")
 _READ = {"traces": "--kafka-traces", "metrics": "--kafka-metrics", "logs": "--kafka-logs"}
+_HOW = {"config": "--kafka-config", "encoding": "--kafka-encoding", "first": "--kafka-from"}
 _WRITTEN = {"undecodable": "--kafka-undecodable", "alerts": "--kafka-alerts"}
+_default = KafkaSettings("")
 
 
 class Topic(click.ParamType[str]):
@@ -44,7 +47,7 @@ class Brokers(click.ParamType[str]):
         addresses = [address.strip() for address in str(value).split(",")]
         for address in addresses:
             host, _, port = address.rpartition(":")
-            if not host or not port.isdigit() or int(port) > 65535:
+            if not host or not _PORT.fullmatch(port) or not 0 < int(port) <= 65535:
                 self.fail(
                     f"{address!r} is no HOST:PORT; write such as 127.0.0.1:9092, or several parted by"
                     " commas",
@@ -66,8 +69,8 @@ def kafka_settings(options: dict[str, Any]) -> KafkaSettings | None:
         if name.startswith("kafka_")
     }
     if not given.get("brokers"):
-        for name, option in {**_READ, **_WRITTEN, "config": "--kafka-config"}.items():
-            if given.get(name):
+        for name, option in {**_READ, **_WRITTEN, **_HOW}.items():
+            if given.get(name, "") not in {(), "", None, getattr(_default, name)}:
                 raise click.UsageError(f"{option} needs --kafka-brokers beside it")
         return None
     if not any(given[name] for name in _READ):
@@ -104,7 +107,6 @@ def _topic(name: str, text: str) -> Callable[[Command], Command]:
     )
 
 
-_default = KafkaSettings("")
 KAFKA_OPTIONS = (
     click.option(
         "--kafka-brokers",

@@ -34,7 +34,8 @@ from dataflows.data_dir import StartError
 from dataflows.disk_trouble import disk_trouble
 from dataflows.flow import build
 from dataflows.guarded import Guarded
-from dataflows.options import settings_from_environment
+from dataflows.misspelt import warn_of_misspelt
+from dataflows.options import known_variables, settings_from_environment
 from dataflows.reload import NOTHING, Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
@@ -209,7 +210,6 @@ class Engine:
                 of a cluster do not fit together.
             dataflows.cluster.company.ClusterEnded: the cluster did, and this process was not asked to.
         """
-        _configure_log(self.settings)
         signal.signal(signal.SIGHUP, self._on_hangup)
         if hangups:
             self._on_hangup(signal.SIGHUP, None)
@@ -275,6 +275,7 @@ class Engine:
             workers=self.settings.workers,
             **self._place(),
         )
+        warn_of_misspelt(os.environ, known_variables())
         _compile()
         try:
             self._data_lock = data_dir.lock(self.settings)
@@ -606,7 +607,8 @@ def _warn_of_edge(objective: str, metric: str, edge: float) -> None:
     )
 
 
-def _configure_log(settings: Settings) -> None:
+def configure_log(settings: Settings) -> None:
+    """Log as the settings say; before an engine is made, which may have something to say."""
     as_json = {"json": True, "text": False}.get(settings.log_format)
     configure(json=as_json, level=settings.log_level)
 
@@ -632,7 +634,7 @@ def __getattr__(name: str) -> Dataflow:
         raise AttributeError(name)
     try:
         settings = settings_from_environment(sys.argv[1:])
-        _configure_log(settings)
+        configure_log(settings)
         engine = Engine(settings)
         engine.open()
         engine.join(recovers=False)

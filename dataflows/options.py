@@ -138,11 +138,20 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     return Settings(**given, **secrets, kafka=kafka, cluster=cluster)
 
 
-def _closing_variables() -> Iterator[str]:
+def known_variables() -> set[str]:
+    """The variables of the environment that are read."""
+    return {*SECRETS.values(), *(str(option.envvar) for option in _parameters())}
+
+
+def _parameters() -> list[click.Parameter]:
     command = click.Command("dataflows.live", params=[], callback=None)
     run_options(command)
+    return command.params
+
+
+def _closing_variables() -> Iterator[str]:
     yield from SECRETS.values()
-    for option in command.params:
+    for option in _parameters():
         if option.name and option.name.endswith(("_file", "_cert", "_key", "_ca")):
             yield str(option.envvar)
 
@@ -255,7 +264,8 @@ _OPTIONS = (
         default=_default.recovery_partitions,
         show_default=True,
         envvar="BURNLINE_RECOVERY_PARTITIONS",
-        help="Files that the state is spread over: at least the most processes ever; fixed once made.",
+        help="Files that the state is spread over: at least the most workers ever, of all processes; "
+        "fixed once made.",
     ),
     click.option(
         "--shards",
@@ -263,7 +273,8 @@ _OPTIONS = (
         default=_default.shards,
         show_default=True,
         envvar="BURNLINE_SHARDS",
-        help="Virtual shards: at least the most workers ever; fixed once the data directory exists.",
+        help="Virtual shards: several for each worker there will ever be, of all processes; fixed once "
+        "the data directory exists.",
     ),
     click.option(
         "--snapshot-interval",

@@ -100,6 +100,7 @@ class Link:
         # The roll call is over: who goes away from now on is missed.
         self._started = False
         self._closing = False
+        self._said_twice = -SAY_EVERY
 
     @staticmethod
     def meet(
@@ -248,6 +249,7 @@ class Link:
             self._peers[card.process] = peer
         if before is not None:  # it was started anew, or twice
             before.close()
+            self._say_twice(card.process)
         self._listen_to(peer, relay=True)
 
     # The roll call, by the others.
@@ -350,6 +352,16 @@ class Link:
                 others = {str(p): seconds for p, seconds in silent.items() if p != peer.process}
                 peer.send({"beat": True, "silent": others})
             time.sleep(BEAT_SECONDS)
+
+    def _say_twice(self, process: int) -> None:
+        now = time.monotonic()
+        if now - self._said_twice < SAY_EVERY:
+            return  # two of a number take each other's place over and over
+        self._said_twice = now
+        log.warning(
+            f"a process {process} came while another was there; if they are two, give each a --process-id "
+            "of its own"
+        )
 
     def _say_waiting(self, missing: list[int]) -> None:
         addresses = self.settings.addresses

@@ -65,6 +65,8 @@ def split(address: str) -> tuple[str, int]:
         MembershipError: it is no HOST:PORT.
     """
     host, _, port = address.rpartition(":")
+    if "," in address:
+        raise MembershipError(f"--addresses has a comma in {address!r}; part them by ';'")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise MembershipError(

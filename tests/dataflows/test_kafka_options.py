@@ -65,6 +65,8 @@ def test_the_environment_says_it_too() -> None:
         (("--kafka-traces", "t"), "--kafka-traces needs --kafka-brokers beside it"),
         (("--kafka-alerts", "t"), "--kafka-alerts needs --kafka-brokers beside it"),
         (("--kafka-config", "f"), "--kafka-config needs --kafka-brokers beside it"),
+        (("--kafka-encoding", "otlp_json"), "--kafka-encoding needs --kafka-brokers beside it"),
+        (("--kafka-from", "latest"), "--kafka-from needs --kafka-brokers beside it"),
         (
             (*BROKERS, "--kafka-traces", "t", "--kafka-metrics", "t"),
             "--kafka-metrics t: --kafka-traces names this topic already",
@@ -77,6 +79,7 @@ def test_the_environment_says_it_too() -> None:
         ((*BROKERS, "--kafka-traces", "a b"), "'a b' is no topic; write letters"),
         ((*BROKERS, "--kafka-traces", ".."), "'..' is no topic"),
         (("--kafka-brokers", "a", "--kafka-traces", "t"), "'a' is no HOST:PORT"),
+        (("--kafka-brokers", "a:0", "--kafka-traces", "t"), "'a:0' is no HOST:PORT"),
     ],
 )
 def test_what_does_not_fit_together_is_said(arguments: tuple[str, ...], said: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from dataflows.live import _configure_log
+from dataflows.live import configure_log
 from dataflows.settings import Settings
 from engine.telemetry.log import log
 
@@ -18,7 +18,7 @@ def _as_before() -> Iterator[None]:
 
 
 def _written(capsys: pytest.CaptureFixture[str], **options: str) -> str:
-    _configure_log(Settings(slos=(), **options))
+    configure_log(Settings(slos=(), **options))
     for level in ("debug", "info", "warning", "error"):
         getattr(log, level)(f"a {level}")
     return capsys.readouterr().err

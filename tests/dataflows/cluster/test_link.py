@@ -185,3 +185,25 @@ def _answers(port: int, said: bytes) -> bytes | None:
         return None
     except ConnectionResetError:
         return b""
+
+
+def test_two_of_one_number_are_told_of(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(link_module.log, "warning", said.append)
+    addresses = free_addresses(3)
+    enough = threading.Event()
+    twins = [
+        pool.submit(Link.meet, ClusterSettings(1, addresses), Card(1, 3, SAME), 8, enough.is_set)
+        for _ in range(2)
+    ]
+    zero = pool.submit(Link.meet, ClusterSettings(0, addresses), Card(0, 3, SAME), 8, enough.is_set)
+    _until(lambda: said)
+    enough.set()
+    for meeting in (zero, *twins):
+        with pytest.raises(Stopped):
+            meeting.result(20)
+    assert said == [
+        "a process 1 came while another was there; if they are two, give each a --process-id of its own"
+    ]

@@ -50,6 +50,7 @@ def test_without_either_it_is_alone() -> None:
         (0, "a:1;a:1", {}, "has a:1 twice"),
         (0, "a;b:2", {}, "'a' among --addresses is no HOST:PORT"),
         (0, "a:0", {}, "no HOST:PORT"),
+        (0, "a:1,b:2", {}, "has a comma in 'a:1,b:2'; part them by ';'"),
         (0, "", {}, "has 0 processes"),
         (0, None, {"BYTEWAX_HOSTFILE_PATH": "/nowhere"}, "/nowhere can't be read"),
         (None, "a:1", {"BYTEWAX_PROCESS_ID": "one"}, "BYTEWAX_PROCESS_ID 'one' is no number"),
