@@ -19,6 +19,8 @@ from slo.plan import Plan
 
 # Options that must be the same in every process, by their names in the settings.
 SAME = {
+    # Bytewax panics where a process has other workers than the rest.
+    "--workers": "workers",
     "--shards": "shards",
     "--series-limit": "series_limit",
     "--stale-after": "stale_after",

@@ -11,6 +11,7 @@ when nothing is heard of it any more.
 
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
@@ -208,10 +209,14 @@ class Link:
     def _await_own_name(self, stopping: Callable[[], bool]) -> None:
         """Kubernetes makes a pod's name known a moment after the pod begins."""
         until = time.monotonic() + LOST_SECONDS
+        said = time.monotonic() - SAY_EVERY + 2.0
         own = self.settings.addresses[self.settings.process]
         while (problem := resolve(own)) and time.monotonic() < until:
             if stopping():
                 raise Stopped
+            if time.monotonic() - said >= SAY_EVERY:
+                said = time.monotonic()
+                log.info("waiting for this process's own address", address=own, unresolved=problem)
             time.sleep(RETRY_SECONDS)
         if problem:
             raise Refused(f"this process's own address {own}: {problem}; correct --addresses")
@@ -223,7 +228,8 @@ class Link:
             return socket.create_server((host, port), family=family, backlog=128)
         except OSError as error:
             raise Refused(
-                f"process {self.settings.process} can't use its address {host}:{port} ({error.strerror}); "
+                f"process {self.settings.process} can't use its address {host}:{port} "
+                f"({os.strerror(error.errno) if error.errno else error}); "
                 "stop what listens there, or correct --addresses and --process-id"
             ) from error
 

@@ -107,7 +107,10 @@ class Clients:
             **quiet,
         }
         self.commits = GROUP in self.file
-        self.consumer().close()  # what it does not take is said at once
+        # What they do not take is said at once; each is told only what is for its kind.
+        self.consumer().close()
+        if self.file:
+            self.producer().close()
 
     def consumer(self, **more: object) -> Consumer:
         """A consumer of partitions that it is told; it joins no group."""
@@ -159,7 +162,18 @@ class Clients:
             return kind(config)
         except (KafkaException, ValueError, TypeError) as error:
             what = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-            where = f"--kafka-config {self.settings.config}" if self.file else "--kafka-brokers"
             raise CannotStart(
-                f"{where}: Kafka's client does not take it: {what}; see librdkafka's CONFIGURATION.md"
+                f"{self._where(what)}: Kafka's client does not take it: {what}; see librdkafka's"
+                " CONFIGURATION.md"
             ) from error
+
+    def _where(self, what: str) -> str:
+        """The line of the setting that the client speaks of, as far as it names one."""
+        path = self.settings.config
+        if path is None or not self.file:
+            return "--kafka-brokers"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            name = line.partition("=")[0].strip()
+            if name in self.file and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", what):
+                return f"{path}:{number}"
+        return f"--kafka-config {path}"
