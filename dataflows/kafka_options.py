@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from dataflows.settings import Settings
 from engine.kafka.settings import Encoding, First, KafkaSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -16,6 +17,12 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _READ = {"traces": "--kafka-traces", "metrics": "--kafka-metrics", "logs": "--kafka-logs"}
 _HOW = {"config": "--kafka-config", "encoding": "--kafka-encoding", "first": "--kafka-from"}
 _WRITTEN = {"undecodable": "--kafka-undecodable", "alerts": "--kafka-alerts"}
+# Without the addresses: the image gives them to every engine.
+_RECEIVERS = {
+    "--otlp-token-file": "otlp_token_file",
+    "--max-connections": "max_connections",
+    "--spool-size": "spool_bytes",
+}
 _default = KafkaSettings("")
 
 
@@ -87,6 +94,16 @@ def kafka_settings(options: dict[str, Any]) -> KafkaSettings | None:
             )
         used[topic] = option
     return KafkaSettings(**given)
+
+
+def without_effect(settings: Settings) -> list[str]:
+    """Options of the receivers that were given, although nothing is received where Kafka is read."""
+    usual = Settings(slos=())
+    return [
+        option
+        for option, name in _RECEIVERS.items()
+        if getattr(settings, name) != getattr(usual, name)
+    ]
 
 
 def _topics(name: str, text: str) -> Callable[[Command], Command]:

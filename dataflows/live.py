@@ -34,6 +34,7 @@ from dataflows.data_dir import StartError
 from dataflows.disk_trouble import disk_trouble
 from dataflows.flow import build
 from dataflows.guarded import Guarded
+from dataflows.kafka_options import without_effect
 from dataflows.misspelt import warn_of_misspelt
 from dataflows.options import known_variables, settings_from_environment
 from dataflows.reload import NOTHING, Reloader, Watch
@@ -282,7 +283,7 @@ class Engine:
         except BlockingIOError as error:
             raise StartError(
                 f"another engine uses the data directory {self.settings.data_dir}; stop it, or "
-                "name another with --data-dir"
+                f"name another with --data-dir{' or --process-id' if self.company else ''}"
             ) from error
         if self.kafka is not None:
             self._open_kafka(self.kafka)
@@ -451,6 +452,10 @@ class Engine:
             raise StartError(str(error)) from error
 
     def _open_kafka(self, kafka: KafkaInput) -> None:
+        if idle := without_effect(self.settings):
+            log.warning(
+                "no receiver listens where Kafka is read: options without effect", options=idle
+            )
         try:
             kafka.open()
         except CannotStart as error:

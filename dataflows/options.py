@@ -165,8 +165,10 @@ def settings_from_environment(runner: Sequence[str] = ()) -> Settings:
     Raises:
         click.ClickException: a variable is missing or wrong; `show()` tells which.
     """
-    command = click.Command("dataflows.live", params=[], callback=None)
-    run_options(command)
+    command = click.Command("dataflows.live", params=_parameters(), add_help_option=False)
+    for option in command.params:
+        if isinstance(option, click.Option):
+            option.show_envvar = True  # what is missing or wrong is the variable
     context = command.make_context("dataflows.live", [])
     try:
         process, addresses = runner_flags(runner)

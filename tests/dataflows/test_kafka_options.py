@@ -6,6 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from dataflows.kafka_options import without_effect
 from dataflows.options import run_options, settings_of
 from dataflows.settings import Settings
 from engine.kafka.settings import KafkaSettings
@@ -86,3 +87,10 @@ def test_what_does_not_fit_together_is_said(arguments: tuple[str, ...], said: st
     found = _settings(*arguments)
     assert isinstance(found, str)
     assert said in found
+
+
+def test_options_of_the_receivers_have_no_effect_beside_it() -> None:
+    given = ("--max-connections", "9", "--spool-size", "1GiB", "--workers", "2")
+    found = _settings(*BROKERS, "--kafka-traces", "t", *given)
+    assert isinstance(found, Settings)
+    assert without_effect(found) == ["--max-connections", "--spool-size"]
