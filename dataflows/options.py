@@ -72,7 +72,7 @@ class Address(click.ParamType[str]):
     ) -> str:
         """The address as it was written."""
         host, _, port = str(value).rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
+        if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
             self.fail(f"{value!r} is no HOST:PORT; write such as 127.0.0.1:4317", param, ctx)
         return str(value)
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dataflows.cluster.cards import Agreed, Card
-from dataflows.cluster.link import Link, Plain
+from dataflows.cluster.cards import Agreed, Card, Plain
+from dataflows.cluster.link import Link
 from dataflows.settings import ClusterSettings
 from engine.sinks._firing import Burning
 from engine.sinks.board import Board

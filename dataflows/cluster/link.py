@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from dataflows.cluster.cards import Agreed, Card, Unfit, agree
+from dataflows.cluster.cards import Agreed, Card, Plain, Unfit, agree
 from dataflows.cluster.membership import resolve, split
 from dataflows.settings import ClusterSettings
 from engine.telemetry.log import log
@@ -33,8 +33,6 @@ RETRY_SECONDS = 0.5
 CARD_SECONDS = 10.0
 # A book of a hundred thousand alerts.
 LONGEST_LINE = 256 << 20
-
-Plain = dict[str, Any]
 
 
 class Refused(Exception):  # noqa: N818 - an answer

@@ -20,12 +20,24 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return f"{self.topic}/{self.number}"
 
+    @property
+    def part(self) -> str:
+        """Its name for Bytewax, which deals parts out to workers in the order of their names.
+
+        That has to be the order of the numbers: partitions that exist come before empty slots, and each
+        worker gets as many as the next.
+
+        >>> Place("otlp_spans", 3).part
+        'otlp_spans/000003'
+        """
+        return f"{self.topic}/{self.number:06}"
+
 
 def place_of(name: str) -> Place:
     """The partition of a name.
 
-    >>> place_of("otlp_spans/3")
-    Place(topic='otlp_spans', number=3)
+    >>> place_of("otlp_spans/000003") == place_of("otlp_spans/3") == Place("otlp_spans", 3)
+    True
     """
     topic, _, number = name.rpartition("/")
     return Place(topic, int(number))

@@ -57,7 +57,7 @@ class KafkaSource(FixedPartitionedSource[Arrivals, Position]):
             most[topic] = max(int(slots), most.get(topic, 0))
         self.shared.topics.slots = most
         return [
-            str(Place(topic, number)) for topic, slots in most.items() for number in range(slots)
+            Place(topic, number).part for topic, slots in most.items() for number in range(slots)
         ]
 
     def build_part(

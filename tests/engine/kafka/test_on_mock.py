@@ -131,6 +131,14 @@ def test_slots_stay_when_a_topic_is_made_anew_smaller_or_read_no_more(
         running.until(lambda: running.arrivals)
 
 
+def test_workers_get_as_many_partitions_as_each_other(kafka: MockKafka, tmp_path: Path) -> None:
+    kafka.topic("spans", 12)
+    with process(KafkaSettings(kafka.brokers, ("spans",)), tmp_path) as running:
+        # As Bytewax deals them out: by the order of their names, in turns.
+        dealt = [running.parts[name] for name in sorted(running.parts)]
+    assert [sum(part.exists for part in dealt[worker::4]) for worker in range(4)] == [3] * 4
+
+
 def test_brokers_that_do_not_answer_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,11 +191,11 @@ def test_dead_letters_that_did_not_arrive_before_a_crash_are_read_and_sent_again
     with process(settings, tmp_path) as running:
         running.until_read("good")
         positions = running.snapshot()
-        assert positions["spans/0"].undelivered == (0, 1)
+        assert positions["spans/000000"].undelivered == (0, 1)
     kafka.forget(topic, 1)  # and retention has taken one of them
     kafka.elect(dead)
     with process(settings, tmp_path, positions) as running:
-        running.until(lambda: running.snapshot()["spans/0"].undelivered == ())
+        running.until(lambda: running.snapshot()["spans/000000"].undelivered == ())
         assert running.counter("burnline_kafka_dead_letters", outcome="gone") == 1
         assert running.counter("burnline_kafka_dead_letters", outcome="delivered") == 1
         assert running.read() == []
