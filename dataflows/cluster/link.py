@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from dataflows.cluster.cards import Agreed, Card, Plain, Unfit, agree
 from dataflows.cluster.membership import resolve, split
