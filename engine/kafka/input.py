@@ -10,11 +10,11 @@ from engine.kafka.config import Clients
 from engine.kafka.crew import Crew
 from engine.kafka.dead_letters import NOWHERE, DeadLetters, Letter
 from engine.kafka.errors import CannotStart, Trouble
-from engine.kafka.partition import Shared
 from engine.kafka.payloads import Tally, payload_of
 from engine.kafka.places import Place, place_of
 from engine.kafka.reader import Reader
 from engine.kafka.settings import KafkaSettings
+from engine.kafka.shared import Shared
 from engine.kafka.source import KafkaSource
 from engine.kafka.topics import Topics
 from engine.sinks.board import Board

@@ -14,11 +14,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from engine.kafka.crew import Crew
 from engine.kafka.errors import PARTITION_END, Trouble
-from engine.kafka.partition import KafkaPartition, Shared
+from engine.kafka.partition import KafkaPartition
 from engine.kafka.payloads import Tally
 from engine.kafka.places import Place
 from engine.kafka.position import Position
 from engine.kafka.settings import Encoding, First, KafkaSettings
+from engine.kafka.shared import Shared
 from engine.kafka.topics import Bounds
 from engine.spool.arrivals import Arrivals
 from engine.spool.clock import Clock
