@@ -88,7 +88,6 @@ def input_of(settings: Settings, metrics: EngineMetrics, board: Board) -> KafkaI
             settings.data_dir,
             metrics,
             board,
-            cluster=settings.cluster is not None,
             external_url=settings.external_url,
         )
     except CannotStart as error:
