@@ -1,8 +1,8 @@
 # `make help` lists what a developer does here. PYTHON=/path/to/python3.12 chooses the interpreter,
 # WORKERS=1 how many processes run the tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stack test test-libraries lint types audit bench bench-detection bench-overhead bench-scale fuzz soak \
-	soak-overload soak-disk soak-downstream schema lock clean
+.PHONY: help setup demo stack test test-libraries lint types audit bench bench-detection bench-overhead bench-scale \
+	fuzz soak soak-overload soak-disk soak-downstream schema lock clean
 
 BIN := .venv/bin
 # Half of the tests wait for servers, so that two workers take little more than half the time.
