@@ -1,10 +1,12 @@
 """The command line: `burnline validate | run | backtest | detect | demo | price | presets | schema`.
 
 Every command exits with 0 when it did its work, 1 when something it was given is wrong (with the place
-and the mend), 2 when it was called the wrong way.
+and the mend), 2 when it was called the wrong way; `run` with 75 when it is to be started again: a process
+of its cluster is gone, or was told to stop.
 """
 
 import json
+import os
 import signal
 import sys
 from importlib.metadata import version
@@ -86,6 +88,7 @@ def run(**options: object) -> None:
     # One that comes before the engine can reload waits for it, instead of ending the process.
     hangups: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))
+    from dataflows.cluster.company import AGAIN, ClusterEnded  # noqa: PLC0415
     from dataflows.data_dir import StartError  # noqa: PLC0415
     from dataflows.live import Engine  # noqa: PLC0415
 
@@ -93,6 +96,10 @@ def run(**options: object) -> None:
         Engine(settings_of(options)).run(hangups)
     except StartError as error:
         _fail(str(error))
+    except ClusterEnded as ended:
+        click.echo(f"burnline: {ended}", err=True)
+        # The flow's threads may hang for ever, waiting for a process that is gone.
+        os._exit(AGAIN)
 
 
 @main.command()

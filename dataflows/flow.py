@@ -48,6 +48,7 @@ def build(
     readings: Sink[tuple[str, Readings]] | None = None,
     anomalies: Sink[tuple[str, AnomalyDecision]] | None = None,
     usage: Sink[tuple[str, UsageTotals]] | None = None,
+    name: str = "arrivals",
 ) -> Dataflow:
     """Build the flow.
 
@@ -63,6 +64,8 @@ def build(
         readings: takes `(shard, Readings)` of what is watched for anomalies.
         anomalies: takes `(shard, AnomalyDecision)`; without it nothing is judged.
         usage: takes `(shard, UsageTotals)` of what model calls used.
+        name: the source's name. Bytewax fails on the state of parts that a source has no more, so each
+            kind of source has its own.
     """
     watch = watch or Watch()
     # What start-up made stays: the cycle collector need not walk over it again and again. What is left of
@@ -71,7 +74,7 @@ def build(
     gc.collect()
     gc.freeze()
     flow = Dataflow("burnline")
-    arrivals = op.input("arrivals", flow, source)
+    arrivals = op.input(name, flow, source)
     measure = partial(_measure, _PerThread(measurer), watch)
     if spread:
         kinds = op.branch("ordered", arrivals, _ordered)

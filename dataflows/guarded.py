@@ -19,7 +19,7 @@ class Measuring(Protocol):
         """See `engine.columns.measure.Measurer.measure`."""
 
 
-SetAside = Callable[[str, Exception], None]
+SetAside = Callable[[str, Exception, Arrivals], None]
 
 
 class Guarded:
@@ -30,7 +30,7 @@ class Guarded:
 
     Args:
         measurer: does the work.
-        set_aside: told (signal, failure) of a payload that is not counted.
+        set_aside: told (signal, failure, arrivals with it alone) of a payload that is not counted.
     """
 
     def __init__(self, measurer: Measuring, set_aside: SetAside) -> None:
@@ -59,7 +59,7 @@ class Guarded:
             except (MemoryError, OSError):
                 raise
             except Exception as failure:  # noqa: BLE001 - told, and the others go on
-                self.set_aside(signal, failure)
+                self.set_aside(signal, failure, one)
         if arrivals.tick:
             found += self.measurer.measure(replace(arrivals, traces=(), metrics=()))
         return found

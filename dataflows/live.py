@@ -12,8 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
 from types import FrameType
@@ -21,29 +21,36 @@ from typing import IO, NamedTuple
 
 import click
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from dataflows import closing, data_dir
+from dataflows.cluster.company import AGAIN, GRACE_SECONDS, ClusterEnded, Company
+from dataflows.cluster.joining import join
+from dataflows.cluster.link import Stopped
 from dataflows.data_dir import StartError
+from dataflows.decided import Decided, counting
+from dataflows.disk_trouble import disk_trouble
 from dataflows.flow import build
-from dataflows.guarded import Guarded
+from dataflows.inputs import SpoolInput, input_of, opened
+from dataflows.measuring import Measurers
 from dataflows.options import settings_from_environment
 from dataflows.reload import NOTHING, Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from detectors.default import warm_up as warm_up_detectors
 from engine import price_files
-from engine.columns.measure import Measurer, is_cached, warm_up
-from engine.columns.memory import CallMemory
+from engine.columns.measure import is_cached, warm_up
+from engine.kafka.source import KafkaSource
 from engine.receivers.limits import Limits
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.sinks.board import Board
 from engine.sinks.publish import Publish, Take
 from engine.sinks.remote_write import RemoteWrite
-from engine.sinks.shown import Change
 from engine.slo_files import load_paths
-from engine.spool.spool import Spool, SpoolUnavailable
+from engine.spool.arrivals import Arrivals
+from engine.spool.spool import Spool
 from engine.spool.spool_source import SpoolSource
 from engine.telemetry import tracing
 from engine.telemetry.cardinality import Cardinality
@@ -52,7 +59,6 @@ from engine.telemetry.metrics import EngineMetrics
 from engine.telemetry.sources import Sources
 from engine.telemetry.vitals import Vitals
 from engine.telemetry.watch import LiveWatch
-from slo.anomalies.decision import Incident
 from slo.anomalies.model import Monitor
 from slo.decision import Alert, Decision
 from slo.model import Objective
@@ -81,7 +87,7 @@ class Engine:
     def __init__(
         self, settings: Settings, on_decision: Callable[[Decision], None] | None = None
     ) -> None:
-        self.settings = settings
+        settings = self.settings = data_dir.at_home(settings)
         self.on_decision = on_decision
         files = (*settings.slos, *([settings.prices] if settings.prices else ()))
         watch = Watch(files) if settings.watch else None  # sees what changes from here on
@@ -107,17 +113,20 @@ class Engine:
             settings.data_dir / "alerts.json",
             on_book_failure=self.metrics.book_failures.inc,
             monitors=self.plan.monitors,
+            cluster_shards=settings.shards if settings.cluster else 0,
         )
         self.vitals = Vitals(self.metrics, self.board, settings.data_dir, self._clock)
-        self.metrics.watch_flow(self._clock, self._too_late, self.vitals.now)
+        self.decided = decided = Decided(self.board)
+        self.metrics.watch_flow(self._clock, decided.too_late, self.vitals.now)
         self.metrics.snapshot_interval.set(settings.snapshot_seconds)
-        self.metrics.watch_points(self._points)
-        self.metrics.watch_anomalies(lambda: self._watched()[1], lambda: self._watched()[0])
-        self.board.subscribe(self._count_incidents)
+        self.metrics.watch_points(decided.points)
+        self.metrics.watch_anomalies(lambda: decided.watched()[1], lambda: decided.watched()[0])
+        self.board.subscribe(counting(self.metrics))
         self.watch = LiveWatch(self.metrics, self.vitals.now)
         self.sources = Sources(self.metrics, self._objectives, settings.stale_after)
         self.cardinality = Cardinality(self.metrics, self._objectives, self.plan.limit)
-        self.spool: Spool | None = None
+        self.input = input_of(settings, self.metrics, self.board)
+        self.measurers = Measurers(self.metrics, self.watch, self.input.set_aside)
         self.service: Service | None = None
         self.supervisor = Supervisor(
             self._run_flow,
@@ -135,12 +144,22 @@ class Engine:
         )
         # Plans to go on with; the newest counts.
         self._plans: queue.SimpleQueue[Plan] = queue.SimpleQueue()
-        self._source: SpoolSource | None = None
-        # What has been decided on in this process; the rest of the spool waited for us.
-        self._decided_through = 0
+        self._source: SpoolSource | KafkaSource | None = None
+        self._asked = False
+        # The other processes, where this one is one of several.
+        self.company: Company | None = None
+        if settings.cluster is not None:
+            self.company = Company(
+                settings.cluster, self.board, self.supervisor.stop, lambda: self._asked
+            )
         self._data_lock: IO[str] | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
+
+    @property
+    def spool(self) -> Spool | None:
+        """What receivers write to, where this process has them."""
+        return self.input.spool if isinstance(self.input, SpoolInput) else None
 
     @property
     def addresses(self) -> Addresses:
@@ -157,25 +176,27 @@ class Engine:
 
     def flow(self) -> Dataflow:
         """The dataflow over what `open` has opened."""
-        self._source = self.vitals.source = SpoolSource(
-            self.spool,
-            self.supervisor.ending,
-            self.metrics.lost_payloads.inc,
-            self._decided_through,
-        )
+        source = self.make_source()
         plan = self.plan
         # With the flow ends what it remembers: a new one reads again what no snapshot has.
-        memory = CallMemory(shortened=self.metrics.call_memory_shortened.inc)
+        memory = self.measurers.memory()
         return build(
             plan,
-            self._source,
+            source,
             Publish(self._publisher, self.watch.published),
-            lambda: self._measurer(plan, memory),
-            spread=True,
+            lambda: self.measurers.make(plan, memory),
+            # The same in all processes of a cluster. Parts of Kafka are read by all workers already.
+            spread=self.settings.kafka is None,
             watch=self.watch,
             anomalies=Publish(lambda: self.board.publish_anomalies, self.watch.judged),
             usage=Publish(lambda: self.board.publish_usage),
+            name="arrivals" if self.settings.kafka is None else "kafka",
         )
+
+    def make_source(self) -> Source[Arrivals]:
+        """The flow's input."""
+        self._source = self.vitals.source = self.input.source(self.supervisor.ending)
+        return self._source
 
     def run(self, hangups: Sequence[int] = ()) -> None:
         """Run in this thread until SIGTERM or SIGINT; the last act is a snapshot. SIGHUP reloads the SLOs.
@@ -184,18 +205,19 @@ class Engine:
             hangups: filled by the handler of SIGHUP until now; one is enough for a reload.
 
         Raises:
-            StartError: an address is taken, the data directory is in use or not writable.
+            StartError: an address is taken, the data directory is in use or not writable, or the processes
+                of a cluster do not fit together.
+            dataflows.cluster.company.ClusterEnded: the cluster did, and this process was not asked to.
         """
         _configure_log(self.settings)
-        signal.signal(signal.SIGHUP, lambda _number, _frame: self.reloader.request("SIGHUP"))
+        signal.signal(signal.SIGHUP, self._on_hangup)
         if hangups:
-            self.reloader.request("SIGHUP")
+            self._on_hangup(signal.SIGHUP, None)
         self.open()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
-            self.reloader.start()
-            self.supervisor.run()
+            self._run()
             log.info("stopping")
         finally:
             self.close()
@@ -207,7 +229,6 @@ class Engine:
             StartError: as `run`.
         """
         self.open()
-        self.reloader.start()
         self._thread = threading.Thread(target=self._run_thread, name="burnline-flow", daemon=True)
         self._thread.start()
 
@@ -217,6 +238,7 @@ class Engine:
         Raises:
             Exception: whatever the flow had failed with.
         """
+        self._asked = True
         self.supervisor.stop()
         if self._thread is not None:
             self._thread.join()
@@ -231,17 +253,16 @@ class Engine:
 
     def caught_up(self) -> bool:
         """Whether everything received has been decided on."""
-        if self.spool is None or self._source is None or self._source.partition is None:
+        reading = self._source.partition if self._source else None
+        if reading is None or self.board.live_age() is None:
             return False
-        age = self.board.live_age()
-        return self._source.partition.read_all_for(1.5) and age is not None
+        return reading.read_all_for(1.5)
 
-    def open(self, *, shared: bool = False) -> None:
+    def open(self) -> None:
         """Open the data directory, compile, and listen.
 
-        Args:
-            shared: other processes of a cluster may use the data directory: the first of them has the
-                spool and the receivers, the others only serve their share of `/metrics`.
+        In a cluster process 0 has the spool and the receivers; the others only serve their share of
+        `/metrics`.
         """
         log.info(
             "starting",
@@ -252,21 +273,20 @@ class Engine:
             monitors=len(self.plan.monitors),
             data_dir=str(self.settings.data_dir),
             workers=self.settings.workers,
+            **self._place(),
         )
         _compile()
         try:
             self._data_lock = data_dir.lock(self.settings)
         except BlockingIOError as error:
-            if not shared:
-                raise StartError(
-                    f"another engine uses the data directory {self.settings.data_dir}; stop it, or "
-                    "name another with --data-dir"
-                ) from error
-        else:
-            self._open_spool()
+            raise StartError(
+                f"another engine uses the data directory {self.settings.data_dir}; stop it, or "
+                "name another with --data-dir"
+            ) from error
+        opened(self.input)
         self._start_traces()
         self._serve()
-        self.vitals.start(self.spool)
+        self.vitals.start(self.spool, self.input.clock)
 
     def close(self) -> None:
         """Stop listening and free the data directory."""
@@ -275,17 +295,69 @@ class Engine:
         self.vitals.stop()
         if self.service is not None:
             self.service.stop()
-        if self.spool is not None:
-            self.spool.close()
+        self.input.close()
         if self.settings.traces:
             tracing.stop()
         if self._data_lock is not None:
             self._data_lock.close()
+        if self.company is not None:
+            self.company.close()
         log.info("stopped", seconds=round(time.monotonic() - began, 1))
+
+    def join(self, *, recovers: bool) -> None:
+        """In a cluster: meet the other processes. Before the flow is built.
+
+        Args:
+            recovers: whether the recovery partitions are in the data directory.
+
+        Raises:
+            StartError: the processes do not fit together.
+            dataflows.cluster.link.Stopped: this one was told to stop before all had come.
+        """
+        if self.company is None:
+            return
+        joined = join(self.company, self.settings, self.plan, self.board, recovers=recovers)
+        self.plan = replace(self.plan, watched_since=joined.watched_since)
+
+    def _run(self) -> None:
+        """Run until the flow ends for good."""
+        if self.company is None:
+            self.reloader.start()
+            self.supervisor.run()
+            return
+        if self.settings.watch:
+            log.warning("--watch has no effect in a cluster: it reads its SLO files at a start")
+        try:
+            self.join(recovers=True)
+        except Stopped:
+            log.info("stopped before all processes of the cluster had come")
+            return
+        try:
+            self.company.run(self._run_flow)
+        except ClusterEnded:
+            raise
+        except Exception as failure:
+            # One process can't begin the flow again by itself, as a single one does once there is room.
+            if reason := disk_trouble(failure):
+                raise StartError(
+                    f"the cluster ends by this process's disk ({reason}); mend it, and start all processes "
+                    "again: they go on from their last snapshot"
+                ) from failure
+            raise
+
+    def _place(self) -> dict[str, int]:
+        """Which process this is of how many, for the log."""
+        if self.company is None:
+            return {}
+        cluster = self.company.settings
+        return {"process": cluster.process, "processes": len(cluster.addresses)}
+
+    def _unready(self) -> str:
+        return self.supervisor.trouble() or (self.company.unready() if self.company else "")
 
     def _run_thread(self) -> None:
         try:
-            self.supervisor.run()
+            self._run()
         except BaseException as failure:  # noqa: BLE001  raised again by `stop`
             self._failure = failure
             log.error("the flow ended", error=str(failure))
@@ -298,21 +370,22 @@ class Engine:
                 self.board.reload(self.plan.objectives, self.plan.monitors)
         except queue.Empty:
             pass
+        cluster = self.settings.cluster
         try:
             cli_main(
                 self.flow(),
+                process_id=cluster.process if cluster else None,
+                addresses=list(cluster.addresses) if cluster else None,
                 workers_per_process=self.settings.workers,
                 epoch_interval=timedelta(seconds=self.settings.snapshot_seconds),
                 recovery_config=RecoveryConfig(self.settings.data_dir / "recovery"),
             )
         finally:
-            if self._source is not None and self._source.partition is not None:
-                read = self._source.partition.position.after
-                self._decided_through = max(self._decided_through, read)
+            self.input.flow_ended()
 
     def _accept(self, objectives: Sequence[Objective], monitors: Sequence[Monitor]) -> None:
         plan = self._plan_of(objectives, monitors)
-        self._measurer(plan)  # what can't be measured fails here, and not in the flow
+        self.measurers.make(plan)  # what can't be measured fails here, and not in the flow
         self._plans.put(plan)
         self.supervisor.restart()
 
@@ -333,23 +406,18 @@ class Engine:
         )
 
     def _told(self) -> tuple[Alert, ...]:
-        alerts = (shown.alert for shown in self.board.active_alerts())
-        return tuple(alert for alert in alerts if isinstance(alert, Alert))
+        return tuple(alert for alert in self.board.told() if isinstance(alert, Alert))
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         # No log here: the handler may have interrupted one that is being written.
+        self._asked = True
         self.supervisor.stop()
 
-    def _open_spool(self) -> None:
-        try:
-            self.spool = Spool(
-                self.settings.data_dir / "spool.db", max_bytes=self.settings.spool_bytes
-            )
-        except SpoolUnavailable as error:
-            raise StartError(str(error)) from error
-        self.metrics.watch_clock(self.spool.clock)
-        # It may have been, by a process before this one.
-        self._decided_through = self.spool.last_id()
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        if self.company is None:
+            self.reloader.request("SIGHUP")
+        else:
+            self.company.reload_asked = True
 
     def _start_traces(self) -> None:
         settings = self.settings
@@ -371,6 +439,8 @@ class Engine:
         return self._publish
 
     def _publish(self, decision: Decision) -> None:
+        if self.company is not None:
+            self.company.decided()
         self.board.publish(decision)
         self.sources.take(decision)
         self.cardinality.take(decision)
@@ -389,7 +459,9 @@ class Engine:
                     listen=self.settings.http,
                     alertmanagers=self.settings.alertmanagers,
                     external_url=self.settings.external_url,
-                    unready=self.supervisor.trouble,
+                    unready=self._unready,
+                    unhealthy=self.company.unhealthy if self.company else lambda: "",
+                    process=self.company.settings.process if self.company else None,
                     tls=self.closing.tls,
                     otlp_token=self.closing.otlp_token,
                     http_token=self.closing.http_token,
@@ -412,71 +484,10 @@ class Engine:
 
     def _clock(self) -> float:
         """How far decisions are; in a replay, which decides nothing new, how far it has read."""
-        decisions = self.board.snapshot().decisions
-        return min((decision.clock for decision in decisions), default=self.vitals.read_to())
-
-    def _too_late(self) -> int:
-        return sum(decision.too_late for decision in self.board.snapshot().decisions)
+        return self.decided.clock(self.vitals.read_to())
 
     def _objectives(self) -> Mapping[str, Objective]:
         return self.board.objectives
-
-    def _points(self) -> tuple[Counter[str], int]:
-        decisions = self.board.snapshot().decisions
-        counts = sum((Counter(decision.points) for decision in decisions), Counter[str]())
-        return counts, sum(decision.streams for decision in decisions)
-
-    def _watched(self) -> tuple[int, int]:
-        """Series that are watched for anomalies: those that are judged, and those that are learnt."""
-        decisions = self.board.snapshot().anomalies
-        learning = sum(int(d.verdicts.learning.sum()) for d in decisions)
-        return sum(len(d.keys) for d in decisions) - learning, learning
-
-    def _count_incidents(self, change: Change) -> None:
-        for shown in change.fired:
-            if isinstance(shown.alert, Incident):
-                self.metrics.incidents.labels(shown.alert.severity).inc()
-
-    def _undecodable(self, which: str, reason: str) -> None:
-        self.metrics.undecodable.labels(which).inc()
-        log.error("not decoded", signal=which, reason=reason)
-
-    def _set_aside(self, which: str, failure: Exception) -> None:
-        self.metrics.undecodable.labels(which).inc()
-        log.error(
-            "a payload is not counted because of a mistake in Burnline; please report it",
-            signal=which,
-            exc_info=failure,
-        )
-
-    def _measurer(self, plan: Plan, memory: CallMemory | None = None) -> Guarded:
-        measurer = Measurer(
-            plan.objectives,
-            plan.shards,
-            plan.skew,
-            self._undecodable,
-            lambda reason, count: self.metrics.apart.labels(reason).inc(count),
-            _warn_of_edge,
-            self.watch.measured,
-            self.metrics.overflowed_points.inc,
-            plan.admitted,
-            plan.monitors,
-            self.watch.unjudged,
-            plan.usage,
-            lambda field, count: self.metrics.unusable_numbers.labels(field).inc(count),
-            memory,
-        )
-        return Guarded(measurer, self._set_aside)
-
-
-def _warn_of_edge(objective: str, metric: str, edge: float) -> None:
-    log.warning(
-        "a histogram has no bucket edge at the bound: what lies between counts as bad; give the "
-        "instrument an edge there, or use spans",
-        slo=objective,
-        metric=metric,
-        edge_used=edge,
-    )
 
 
 def _configure_log(settings: Settings) -> None:
@@ -493,13 +504,10 @@ def _compile() -> None:
     log.debug("kernels ready", seconds=round(time.monotonic() - started, 2))
 
 
-def _in_cluster() -> bool:
-    """Whether Bytewax's runner was told of other processes."""
-    flags = ("-i", "-a", "--process-id", "--addresses")
-    return any(arg.startswith(flags) for arg in sys.argv[1:]) or any(
-        name in os.environ
-        for name in ("BYTEWAX_ADDRESSES", "BYTEWAX_PROCESS_ID", "BYTEWAX_POD_NAME")
-    )
+def _gone() -> None:
+    """A process of a cluster that Bytewax's runner has is gone; what it does not end by itself is ended."""
+    time.sleep(GRACE_SECONDS)
+    os._exit(AGAIN)
 
 
 def __getattr__(name: str) -> Dataflow:
@@ -507,10 +515,13 @@ def __getattr__(name: str) -> Dataflow:
     if name != "flow":
         raise AttributeError(name)
     try:
-        settings = settings_from_environment()
+        settings = settings_from_environment(sys.argv[1:])
         _configure_log(settings)
         engine = Engine(settings)
-        engine.open(shared=_in_cluster())
+        engine.open()
+        engine.join(recovers=False)
+        if engine.company is not None:
+            engine.company.watch(_gone)
         return engine.flow()
     except click.ClickException as error:
         error.show()

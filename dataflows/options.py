@@ -2,12 +2,14 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from dataflows.cluster.membership import MembershipError, membership, runner_flags
+from dataflows.kafka_options import KAFKA_OPTIONS, kafka_settings
 from dataflows.settings import Settings
 from slo.durations import parse_duration
 from slo.usage.messages import MODES
@@ -119,14 +121,21 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     """Settings from the options' values, and secrets from the environment.
 
     Raises:
-        click.UsageError: a variable that closes something is set, and empty.
+        click.UsageError: a variable that closes something is set, and empty; options don't fit together; or
+            what is said of a cluster makes none.
     """
     for variable in _closing_variables():
         # Taken for unset, it would leave open what somebody meant to close.
         if os.environ.get(variable) == "":
             raise click.UsageError(f"{variable} is empty; give it a value, or unset it")
     secrets: dict[str, Any] = {name: os.environ.get(var) for name, var in SECRETS.items()}
-    return Settings(**options, **secrets)
+    given = dict(options)
+    kafka = kafka_settings(given)
+    try:
+        cluster = membership(given.pop("process_id"), given.pop("addresses"), os.environ)
+    except MembershipError as error:
+        raise click.UsageError(str(error)) from error
+    return Settings(**given, **secrets, kafka=kafka, cluster=cluster)
 
 
 def _closing_variables() -> Iterator[str]:
@@ -138,8 +147,11 @@ def _closing_variables() -> Iterator[str]:
             yield str(option.envvar)
 
 
-def settings_from_environment() -> Settings:
+def settings_from_environment(runner: Sequence[str] = ()) -> Settings:
     """Settings for a flow that has no command line of its own.
+
+    Args:
+        runner: the command line of Bytewax's runner, which may say which process of a cluster this is.
 
     Raises:
         click.ClickException: a variable is missing or wrong; `show()` tells which.
@@ -147,7 +159,12 @@ def settings_from_environment() -> Settings:
     command = click.Command("dataflows.live", params=[], callback=None)
     run_options(command)
     context = command.make_context("dataflows.live", [])
-    return settings_of(context.params)
+    try:
+        process, addresses = runner_flags(runner)
+    except MembershipError as error:
+        raise click.UsageError(str(error)) from error
+    said = {"process_id": process, "addresses": addresses}
+    return settings_of(context.params | {k: v for k, v in said.items() if v is not None})
 
 
 def _file(name: str, text: str) -> Callable[[Command], Command]:
@@ -219,6 +236,26 @@ _OPTIONS = (
         show_default=True,
         envvar="BURNLINE_WORKERS",
         help="Bytewax worker threads.",
+    ),
+    click.option(
+        "--process-id",
+        type=int,
+        envvar="BURNLINE_PROCESS_ID",
+        help="Number of this process in a cluster, from 0; or BYTEWAX_PROCESS_ID.",
+    ),
+    click.option(
+        "--addresses",
+        envvar="BURNLINE_ADDRESSES",
+        help="HOST:PORT;HOST:PORT;... at which the processes of a cluster talk to each other, the same for "
+        "all; or BYTEWAX_ADDRESSES. For a private network only.",
+    ),
+    click.option(
+        "--recovery-partitions",
+        type=click.IntRange(1, 4096),
+        default=_default.recovery_partitions,
+        show_default=True,
+        envvar="BURNLINE_RECOVERY_PARTITIONS",
+        help="Files that the state is spread over: at least the most processes ever; fixed once made.",
     ),
     click.option(
         "--shards",
@@ -453,4 +490,5 @@ _OPTIONS = (
         envvar="BURNLINE_LLM_SERIES_LIMIT",
         help="Such series before further tenants, then models, share one.",
     ),
+    *KAFKA_OPTIONS,
 )

@@ -74,6 +74,7 @@ class Settings:
         prices: own prices of models, over the bundled ones.
         llm_series: by which labels what model calls used is shown.
         llm_series_limit: such series before tenants, then models, share one.
+        recovery_partitions: files that the state is spread over; fixed once they are made.
         kafka: read from Kafka instead of what is sent to the receivers; they are not opened.
         cluster: this process is one of several.
     """
@@ -126,5 +127,6 @@ class Settings:
     prices: Path | None = None
     llm_series: Mode = "full"
     llm_series_limit: int = 1_000
+    recovery_partitions: int = 8
     kafka: KafkaSettings | None = None
     cluster: ClusterSettings | None = None

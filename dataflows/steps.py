@@ -6,10 +6,10 @@ have changed the arrays.
 
 import pickle
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 from bytewax.operators import StatefulBatchLogic
 
@@ -25,6 +25,7 @@ from slo.durations import format_duration
 from slo.messages import Deposit, Update, merge
 from slo.plan import Plan
 from slo.shard import Coarse, Intake
+from slo.together import Together
 from slo.usage.ledger import Ledger
 from slo.usage.messages import UsageTotals, Used
 from slo.windows import Level
@@ -54,8 +55,10 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
             plan.shards,
             plan.admitted,
         )
-        if resume is not None:
-            self.intake.restore(pickle.loads(resume))  # noqa: S301  our own recovery store
+        state = None if resume is None else pickle.loads(resume)  # noqa: S301  our own recovery store
+        if state is not None:
+            self.intake.restore(state)
+        self.together: Together[Deposit] = Together(_held(state))
 
     def on_batch(self, values: list[Deposit]) -> tuple[Iterable[Update], bool]:
         """Count what waited of one second as one, unless every moment is to be decided on.
@@ -64,6 +67,9 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
         that began and ended while we were away is not passed over.
         """
         began = time.perf_counter_ns()
+        values = self.together.take(values)
+        if not values:
+            return (), _RETAIN
         if len(values) > 1 and not values[0].exact:
             seconds = groupby(values, key=_second)
             values = [merge(list(group)) for _, group in seconds]
@@ -73,7 +79,7 @@ class IntakeStep(StatefulBatchLogic[Deposit, Update, bytes]):
 
     def snapshot(self) -> bytes:
         """The intake's state."""
-        return _saved(self, "intake", self.intake.state)
+        return _saved(self, "intake", lambda: self.intake.state() | _holding(self.together))
 
 
 class CoarseStep(StatefulBatchLogic[Update, Update, bytes]):
@@ -134,20 +140,22 @@ class ReadingsStep(StatefulBatchLogic[Sampled, Readings, bytes]):
             plan.entity_limit,
             watch.unjudged,
         )
-        if resume is not None:
-            self.gathering.restore(pickle.loads(resume))  # noqa: S301  our own recovery store
+        state = None if resume is None else pickle.loads(resume)  # noqa: S301  our own recovery store
+        if state is not None:
+            self.gathering.restore(state)
+        self.together: Together[Sampled] = Together(_held(state))
 
     def on_batch(self, values: list[Sampled]) -> tuple[Iterable[Readings], bool]:
         """Count what came, in order of its arrival: other workers may have been slower."""
         began = time.perf_counter_ns()
-        ordered = sorted(values, key=attrgetter("clock"))
+        ordered = sorted(self.together.take(values), key=attrgetter("clock"))
         readings = [one for sampled in ordered for one in self.gathering.take(sampled)]
         self.watch.gathered(began)
         return readings, _RETAIN
 
     def snapshot(self) -> bytes:
         """What is open, and what is known."""
-        return _saved(self, "readings", self.gathering.state)
+        return _saved(self, "readings", lambda: self.gathering.state() | _holding(self.together))
 
 
 class DetectStep(StatefulBatchLogic[Readings, AnomalyDecision, bytes]):
@@ -190,19 +198,22 @@ class UsageStep(StatefulBatchLogic[Used, UsageTotals, bytes]):
         self.ledger = Ledger(
             plan.shards, plan.usage_shard_limit, plan.admitted, tenants=plan.usage == "full"
         )
-        if resume is not None:
-            self.ledger.restore(pickle.loads(resume))  # noqa: S301  our own recovery store
+        state = None if resume is None else pickle.loads(resume)  # noqa: S301  our own recovery store
+        if state is not None:
+            self.ledger.restore(state)
+        self.together: Together[Used] = Together(_held(state))
 
     def on_batch(self, values: list[Used]) -> tuple[Iterable[UsageTotals], bool]:
         """Add up what came; the order does not matter."""
         began = time.perf_counter_ns()
-        totals = [told for used in values if (told := self.ledger.take(used)) is not None]
+        taken = self.together.take(values)
+        totals = [told for used in taken if (told := self.ledger.take(used)) is not None]
         self.watch.counted(began)
         return totals, _RETAIN
 
     def snapshot(self) -> bytes:
         """The ledger."""
-        return _saved(self, "usage", self.ledger.state)
+        return _saved(self, "usage", lambda: self.ledger.state() | _holding(self.together))
 
 
 def _saved(step: _Watched, name: str, state: Callable[[], object]) -> bytes:
@@ -210,6 +221,16 @@ def _saved(step: _Watched, name: str, state: Callable[[], object]) -> bytes:
     saved = pickle.dumps(state(), pickle.HIGHEST_PROTOCOL)
     step.watch.saved(name, id(step), began, len(saved))
     return saved
+
+
+def _holding(together: Together[Any]) -> dict[str, object]:
+    """What a snapshot keeps of messages that wait; nearly always nothing."""
+    held = together.held()
+    return {"held": held} if held else {}
+
+
+def _held(state: Mapping[str, Any] | None) -> Sequence[Any]:
+    return () if state is None else state.get("held", ())
 
 
 def _second(deposit: Deposit) -> tuple[int, int]:

@@ -62,6 +62,8 @@ class ServiceConfig:
         max_in_flight: bytes of all payloads that are being accepted at a time.
         ready_within: seconds within which the flow must have decided to be ready.
         unready: what else keeps the process from being ready; empty for nothing.
+        unhealthy: why it should be started anew; empty for nothing.
+        process: its number in a cluster; else None.
         tls: of all listeners; None for plain connections.
         otlp_token: what senders must show; None for nothing.
         http_token: likewise what readers of the pages must, but for the probes' paths.
@@ -85,6 +87,8 @@ class ServiceConfig:
     max_in_flight: int = MAX_IN_FLIGHT
     ready_within: float = 10.0
     unready: Callable[[], str] = lambda: ""
+    unhealthy: Callable[[], str] = lambda: ""
+    process: int | None = None
     tls: ServerTls | None = None
     otlp_token: Token | None = None
     http_token: Token | None = None
@@ -114,7 +118,7 @@ class Service:
             )
         self.addresses: dict[str, str] = {}
         self.watchdog = (
-            Watchdog(config.board, config.ready_within, config.external_url)
+            Watchdog(config.board, config.ready_within, config.external_url, process=config.process)
             if config.watchdog
             else None
         )
@@ -207,6 +211,7 @@ class Service:
             config.ready_within,
             guard,
             self.watchdog,
+            config.unhealthy,
         )
         if config.listen is not None:
             await self._serve_http("listen", "--http", config.listen, face.make_app())

@@ -209,6 +209,11 @@ def test_the_readmes_problem_is_what_validate_prints(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stdout) == (1, shown + "\n")
 
 
+_COMPOSE = (
+    str(Path(sys.executable).parent / "check-jsonschema"),
+    "--builtin-schema",
+    "vendor.compose-spec",
+)
 CHECKS = {
     "prometheus.yml": ("promtool", "check", "config"),
     "prometheus-rules.yml": ("promtool", "check", "rules"),
@@ -216,11 +221,8 @@ CHECKS = {
     # Its files of credentials are on the machine of whoever uses it.
     "prometheus-closed.yml": ("promtool", "check", "config", "--syntax-only"),
     "alertmanager.yml": ("amtool", "check-config"),
-    "compose.yaml": (
-        str(Path(sys.executable).parent / "check-jsonschema"),
-        "--builtin-schema",
-        "vendor.compose-spec",
-    ),
+    "compose.yaml": _COMPOSE,
+    "compose.kafka.yaml": _COMPOSE,
 }
 
 

@@ -104,6 +104,21 @@ CASES = {
         5,
         {_of("burnline_undecodable_payloads_total", 'signal="traces"'): "1x9"},
     ),
+    "BurnlineKafkaUnreadable": Case(
+        {_of("burnline_kafka_unreadable_partitions", 'topic="t"'): "1x9"},
+        8,
+        {_of("burnline_kafka_unreadable_partitions", 'topic="t"'): "1x3 0x6"},
+    ),
+    "BurnlineKafkaBehind": Case(
+        {_of("burnline_kafka_lag_seconds", 'topic="t"'): "400x20"},
+        15,
+        {_of("burnline_kafka_lag_seconds", 'topic="t"'): "400x8 10x12"},
+    ),
+    "BurnlineKafkaMessagesLost": Case(
+        {_of("burnline_kafka_lost_messages_total", 'topic="t"'): "0 0 7x9"},
+        5,
+        {_of("burnline_kafka_lost_messages_total", 'topic="t"'): "7x9"},
+    ),
     "BurnlineAlertmanagerDown": Case(
         {_of("burnline_alertmanager_up", 'replica="r"'): "0x9"},
         8,

@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from itertools import product
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
-import numpy as np
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -15,10 +14,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from engine.columns import log_events, otlp_json, points
-from engine.columns._json_refusals import without_values
+from engine.columns.accepting import MOST_ITEMS, Accepted, Sent, Unreadable, readable_form
 from engine.columns.content import Redacted, Redactor
-from engine.columns.spans import Reader, Refused, count
+from engine.columns.spans import Refused
 from engine.receivers.holding import Memory, Reason, Refusal
 from engine.receivers.limits import Limits
 from engine.spool.spool import Signal, Spool, SpoolError, SpoolFull
@@ -26,37 +24,10 @@ from engine.telemetry import tracing
 from engine.telemetry.metrics import EngineMetrics
 
 Protocol = Literal["grpc", "http"]
-# What senders send. Of logs what counts is stored as traces.
-Sent = Literal["traces", "metrics", "logs"]
 
 MAX_PAYLOAD = 64 << 20
 MAX_IN_FLIGHT = 512 << 20
-NO_END_TIME = "spans without end_time_unix_nano can be placed at no time and were not counted"
-NO_TIME = "events without time_unix_nano can be placed at no time and were not counted"
-_SPANS = Reader(())
-_TO_PROTOBUF: dict[Sent, Callable[[bytes], bytes]] = {
-    "traces": otlp_json.traces_to_protobuf,
-    "metrics": otlp_json.metrics_to_protobuf,
-    "logs": otlp_json.logs_to_protobuf,
-}
 _NO_HEADERS: Mapping[str, str] = {}
-_MOST_ITEMS = Limits().items
-
-
-class Accepted(NamedTuple):
-    """A payload that is on disk.
-
-    Attributes:
-        items: spans, metric points or events in logs, counted.
-        rejected: spans and events that can be placed nowhere.
-        message: why; empty where nothing was rejected.
-        ignored: log records that are no event of interest.
-    """
-
-    items: int
-    rejected: int = 0
-    message: str = ""
-    ignored: int = 0
 
 
 class Ingest:
@@ -209,34 +180,9 @@ def _checked(
     signal: Sent,
     body: bytes,
     json: bool,  # noqa: FBT001 - an executor passes positions
-    most: int = _MOST_ITEMS,
+    most: int = MOST_ITEMS,
 ) -> tuple[bytes, Accepted]:
     try:
-        if json:
-            body = _TO_PROTOBUF[signal](body)
-        if signal == "metrics":
-            return body, Accepted(_few(points.check(body), most))
-        # Before there is room made for them; logs have the same outer fields.
-        _few(count(body), most)
-        if signal == "logs":
-            found = log_events.events(body)
-            _SPANS.read([found.body])  # the flow must be able to read what is stored
-            message = f"{found.rejected} {NO_TIME}" if found.rejected else ""
-            return found.body, Accepted(found.events, found.rejected, message, found.ignored)
-        body = log_events.with_span_events(body)
-        ends = _SPANS.read([body]).end_ns
-    except Refused as error:
-        raise Refusal("invalid", f"no OTLP {signal} request: {error.reason}") from error
-    except ValueError as error:
-        what = without_values(str(error))
-        raise Refusal("invalid", f"no OTLP/JSON {signal} request: {what}") from error
-    rejected = int(np.count_nonzero(ends == 0))
-    message = f"{rejected} {NO_END_TIME}" if rejected else ""
-    return body, Accepted(len(ends) - rejected, rejected, message)
-
-
-def _few(items: int, most: int) -> int:
-    if items > most:
-        message = f"{items} spans, points or records in one payload; send at most {most}"
-        raise Refusal("too_large", message)
-    return items
+        return readable_form(signal, body, json=json, most=most)
+    except Unreadable as error:
+        raise Refusal(error.reason, str(error)) from error

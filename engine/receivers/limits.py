@@ -3,6 +3,8 @@
 import resource
 from dataclasses import dataclass, replace
 
+from engine.columns.accepting import MOST_ITEMS
+
 # Descriptors for everything that is no connection: the spool, recovery, Alertmanager, the log.
 _OTHER_DESCRIPTORS = 256
 
@@ -40,7 +42,7 @@ class Limits:
     body_rate: int = 16 << 10
     patience: float = 1.0
     answer_seconds: float = 10.0
-    items: int = 1_000_000
+    items: int = MOST_ITEMS
     parsed: int = 16 << 20
     message: int = 16 << 20
     reading: int = 32

@@ -12,8 +12,9 @@ from google.rpc.status_pb2 import Status
 from engine.access.credentials import Token
 from engine.access.guard import GrpcGuard
 from engine.access.tls import ServerTls
+from engine.columns.accepting import Sent
 from engine.receivers.holding import Hold, Refusal
-from engine.receivers.ingest import Ingest, Sent, answer
+from engine.receivers.ingest import Ingest, answer
 from engine.receivers.limits import Limits
 from engine.receivers.turns import Turns
 

@@ -13,9 +13,10 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
 from engine.access.guard import CHALLENGE, Guard
+from engine.columns.accepting import Sent
 from engine.columns.quoting import readable
 from engine.receivers.holding import Hold, Refusal
-from engine.receivers.ingest import Ingest, Sent, answer
+from engine.receivers.ingest import Ingest, answer
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 PATHS: dict[str, Sent] = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}

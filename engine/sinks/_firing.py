@@ -26,6 +26,13 @@ class Identity(NamedTuple):
     kind: str
 
 
+class Burning(NamedTuple):
+    """Since when which SLO burns."""
+
+    since: float
+    objective: str
+
+
 class IncidentIdentity(NamedTuple):
     """What makes an incident's alert the same in decisions."""
 
@@ -157,11 +164,28 @@ class FiringAlerts:
         found = (f.alerts.get(shard) for f in self._all.values())
         return [one for one in found if isinstance(one, Incident) and one.opened > at]
 
-    def raise_tickets(self, clock: float) -> Change:
+    def burning(self) -> dict[str, Burning]:
+        """Of each service the SLO that burns longest."""
+        found: dict[str, Burning] = {}
+        for firing in self._all.values():
+            for alert in firing.alerts.values():
+                if firing.objective is not None and alert.kind == "burn":
+                    service = firing.objective.service
+                    since = Burning(alert.starts_at, firing.objective.id)
+                    found[service] = min(since, found.get(service, since))
+        return found
+
+    def raise_tickets(
+        self, clock: float, elsewhere: Iterable[Mapping[str, Burning]] = ()
+    ) -> Change:
         """Make pages of incidents whose service's SLO burns, and end those whose does no longer.
 
         The ticket stays as it is: labels are identity. The page begins when both had begun, which a
         restart does not change.
+
+        Args:
+            clock: of the decision that led to this, Unix seconds.
+            elsewhere: what burns on the boards of other processes.
         """
         incidents = [
             (shard, alert)
@@ -171,16 +195,10 @@ class FiringAlerts:
         ]
         if not incidents:
             return NOTHING
-        # Of each service the SLO that burns longest.
-        burning: dict[str, tuple[float, str]] = {}
-        for firing in self._all.values():
-            for alert in firing.alerts.values():
-                if firing.objective is not None and alert.kind == "burn":
-                    service, since = (
-                        firing.objective.service,
-                        (alert.starts_at, firing.objective.id),
-                    )
-                    burning[service] = min(since, burning.get(service, since))
+        burning = self.burning()
+        for others in elsewhere:
+            for service, since in others.items():
+                burning[service] = min(since, burning.get(service, since))
         raised = []
         for shard, incident in incidents:
             if shard != RAISED and incident.severity == "ticket" and incident.service in burning:

@@ -24,7 +24,7 @@ class Layout(NamedTuple):
 
     Attributes:
         series: each decision's series, to see when they change.
-        settled: whether objectives without series are shown as having no events.
+        empty: the objectives that are shown as having no events while they have no series.
         slots: for each decision, its series' rows.
         budgets: `float64[rows]`, the error budget of each row's objective.
         ratios: families over error ratios.
@@ -32,33 +32,40 @@ class Layout(NamedTuple):
     """
 
     series: tuple[tuple[SeriesKey, ...], ...]
-    settled: bool
+    empty: Mapping[str, Objective]
     slots: tuple[Indices, ...]
     budgets: Floats
     ratios: tuple[Family, ...]
     others: tuple[Family, ...]
 
-    def fits(self, decisions: Sequence[Decision], *, settled: bool) -> bool:
+    def fits(self, decisions: Sequence[Decision], empty: Mapping[str, Objective]) -> bool:
         """Whether this is still the layout of these decisions."""
         return (
-            settled == self.settled
+            empty.keys() == self.empty.keys()
             and len(decisions) == len(self.series)
             and all(d.series is s for d, s in zip(decisions, self.series, strict=True))
         )
 
 
 def lay_out(
-    objectives: Mapping[str, Objective], decisions: Sequence[Decision], *, settled: bool
+    objectives: Mapping[str, Objective],
+    decisions: Sequence[Decision],
+    empty: Mapping[str, Objective],
 ) -> Layout:
     """Number the series and render their labels.
 
     A series may be in several shards (an overflow series is): it has one row, their sum.
+
+    Args:
+        objectives: by id.
+        decisions: one a shard.
+        empty: see `Layout`.
     """
     order = {id_: number for number, id_ in enumerate(objectives)}
     keys = {key for d in decisions for key in d.series if key.objective in objectives}
     whole = {key.objective for key in keys if not (objectives[key.objective].by and key.group)}
-    if settled:  # one more row, of nothing, for each objective of which nothing has come yet
-        keys |= {SeriesKey(id_, None) for id_ in objectives if id_ not in whole}
+    # One more row, of nothing, for each objective of which nothing has come yet.
+    keys |= {SeriesKey(id_, None) for id_ in empty if id_ in objectives and id_ not in whole}
     rows = sorted(keys, key=lambda key: (order[key.objective], key.group or ()))
     numbers = {key: number for number, key in enumerate(rows)}
     spare = len(rows)  # where series of objectives that are gone are added up
@@ -72,7 +79,7 @@ def lay_out(
     budgets = np.array([float(1 - objectives[k.objective].target) for k in rows] + [1.0])
     return Layout(
         tuple(d.series for d in decisions),
-        settled,
+        empty,
         slots,
         budgets,
         (*(b.build() for _, b in sorted(texts.windows.items())), texts.group_ratio.build()),

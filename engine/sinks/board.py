@@ -17,11 +17,11 @@ SLOs meet: an incident becomes a page while an SLO of its service burns.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.sinks._firing import NOTHING, RAISED, FiringAlerts, identity, joined
+from engine.sinks._firing import NOTHING, RAISED, Burning, FiringAlerts, identity, joined
 from engine.sinks._outbox import EXPIRY_SECONDS
 from engine.sinks.book import Entry, read_book, read_ended, write_book
 from engine.sinks.shown import AnyAlert, Change, Labels, Shown, labels_of
@@ -30,6 +30,7 @@ from slo.anomalies.decision import AnomalyDecision, Incident
 from slo.anomalies.model import Monitor
 from slo.decision import Decision
 from slo.model import Objective
+from slo.plan import anomaly_shard_of, shard_of, whole
 from slo.usage.messages import UsageTotals
 
 # A shard that is still unheard of so long after the first live decision does not exist any more.
@@ -54,6 +55,8 @@ class Snapshot:
         anomalies: the newest decisions on anomalies, one a shard and length of interval.
         monitors: what is watched for them, by id; the same object until a reload.
         usage: what model calls have used, one a shard; of all or none, as shards are added together.
+        mine: in a cluster, the objectives of which this process has the series of all events, and which are
+            shown although nothing has come of them; the same object until they change. Else None: all are.
     """
 
     decisions: tuple[Decision, ...]
@@ -62,6 +65,7 @@ class Snapshot:
     anomalies: tuple[AnomalyDecision, ...] = ()
     monitors: Mapping[str, Monitor] = field(default_factory=dict)
     usage: tuple[UsageTotals, ...] = ()
+    mine: Mapping[str, Objective] | None = None
 
 
 Listener = Callable[[Change], None]
@@ -78,6 +82,7 @@ class Board:
         wall: Unix seconds. Outside nothing begins or ends later than that, although the engine's time is
             ahead of a clock that was set back.
         monitors: what is watched for anomalies.
+        cluster_shards: how many shards there are, where this process has only some of them; else 0.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Board:
         on_book_failure: Callable[[], None] = lambda: None,
         wall: Callable[[], float] = time.time,
         monitors: Sequence[Monitor] = (),
+        cluster_shards: int = 0,
     ) -> None:
         # Replaced at a reload, never changed: whoever holds it may go on reading.
         self.objectives: Mapping[str, Objective] = {o.id: o for o in objectives}
@@ -118,9 +124,18 @@ class Board:
         # When writing the book failed last; None where it holds what fires.
         self._book_failed: float | None = None
         self._firing = FiringAlerts(wall)
-        for shard, alert in read_book(book) if book else ():
-            if self._knows(alert):
-                self._firing.carry(shard, alert, self._objective(alert))
+        self._cluster_shards = cluster_shards
+        # In a cluster: entries of all books, by shard, until it is known whose the shard is now.
+        self._expected: dict[str, list[Entry]] = {}
+        # What burns on the boards of other processes, and which of them have not told yet.
+        self._burning: dict[int, Mapping[str, Burning]] = {}
+        self._untold: set[int] = set()
+        # The book has this process's own entries only.
+        self._sorted = False
+        self._mine: Mapping[str, Objective] = {}
+        self._mine_of: tuple[Mapping[str, Objective], frozenset[str]] = ({}, frozenset())
+        for entry in read_book(book) if book and not cluster_shards else ():
+            self._carry(entry)
         # What ended a while ago, as it may not have been told before a restart.
         self._over: dict[Labels, Shown] = {}
         for _, alert in read_ended(book) if book else ():
@@ -151,9 +166,39 @@ class Board:
             else:
                 self._shown = self.objectives
 
+    def expect(self, entries: Sequence[Entry], others: Iterable[int]) -> None:
+        """In a cluster, before the flow: take what fired as the processes' books have it.
+
+        An entry counts once its shard turns out to be of this process; whoever else has it decides on it.
+
+        Args:
+            entries: of all books.
+            others: the other processes, which will tell what burns with them.
+        """
+        with self._lock:
+            self._untold = set(others)
+            for entry in filter(lambda entry: self._knows(entry.alert), entries):
+                self._expected.setdefault(self._home(entry), []).append(entry)
+
+    def publish_burning(self, process: int, burning: Mapping[str, Burning]) -> None:
+        """Take what burns on the board of another process."""
+        with self._lock:
+            self._untold.discard(process)
+            self._burning[process] = burning
+            change = self._firing.raise_tickets(self._wall(), self._burning_elsewhere())
+            listeners = self._follow(change, self._clock())
+        self._say(change, listeners)
+
+    def burning(self) -> dict[str, Burning] | None:
+        """What burns by this board's decisions, by service; None until every shard is up to date."""
+        with self._lock:
+            return self._firing.burning() if self._settled() else None
+
     def publish(self, decision: Decision) -> None:
         """Take a shard's decision."""
         with self._lock:
+            for entry in self._expected.pop(decision.shard, ()):
+                self._carry(entry)
             if not decision.live:
                 if decision.shard not in self._live:
                     self._replaying.add(decision.shard)
@@ -173,7 +218,8 @@ class Board:
             if now - self._heard_since > CARRIED_SECONDS:
                 change = joined(change, self._firing.drop(self._is_heard, decision.clock))
             if change != NOTHING:
-                change = joined(change, self._firing.raise_tickets(decision.clock))
+                elsewhere = self._burning_elsewhere()
+                change = joined(change, self._firing.raise_tickets(decision.clock, elsewhere))
             listeners = self._follow(change, now)
         self._say(change, listeners)
 
@@ -188,7 +234,8 @@ class Board:
                 return
             self._replayed.pop((decision.shard, decision.every), None)
             change = self._take_anomalies(decision)
-            change = joined(change, self._firing.raise_tickets(decision.clock))
+            elsewhere = self._burning_elsewhere()
+            change = joined(change, self._firing.raise_tickets(decision.clock, elsewhere))
             listeners = self._follow(change, self._clock())
         self._say(change, listeners)
 
@@ -209,7 +256,14 @@ class Board:
                 tuple(self._anomalies.values()),
                 self.monitors,
                 self._whole_usage(),
+                self._own_objectives() if self._cluster_shards else None,
             )
+
+    def told(self) -> tuple[AnyAlert, ...]:
+        """What fires as it was told last, by this process or, in a cluster, by whoever had its shard."""
+        with self._lock:
+            expected = (entry.alert for entries in self._expected.values() for entry in entries)
+            return (*(shown.alert for shown in self._firing.shown()), *expected)
 
     def active_alerts(self) -> tuple[Shown, ...]:
         """Every alert that fires, those of the time before a restart among them."""
@@ -237,6 +291,37 @@ class Board:
                     self._listeners.remove(listener)
 
         return unsubscribe
+
+    def _carry(self, entry: Entry) -> None:
+        if self._knows(entry.alert):
+            self._firing.carry(entry.shard, entry.alert, self._objective(entry.alert))
+
+    def _home(self, entry: Entry) -> str:
+        """The shard whose process has an alert: an incident, and a page made of it, that of its service."""
+        if isinstance(entry.alert, Incident):
+            return anomaly_shard_of(entry.alert.service, self._cluster_shards)
+        return entry.shard
+
+    def _burning_elsewhere(self) -> Iterable[Mapping[str, Burning]]:
+        """What burns with other processes; until all have told it, what did before the restart too."""
+        yield from self._burning.values()
+        if self._untold:
+            for entry in (entry for entries in self._expected.values() for entry in entries):
+                alert = entry.alert
+                if not isinstance(alert, Incident) and alert.kind == "burn":
+                    objective = self.objectives[alert.series.objective]
+                    yield {objective.service: Burning(alert.starts_at, objective.id)}
+
+    def _own_objectives(self) -> Mapping[str, Objective]:
+        shards = frozenset(self._live)
+        if self._mine_of[0] is not self._shown or self._mine_of[1] != shards:
+            self._mine_of = self._shown, shards
+            self._mine = {
+                id_: objective
+                for id_, objective in self._shown.items()
+                if shard_of(whole(objective), self._cluster_shards) in shards
+            }
+        return self._mine
 
     def _settled(self) -> bool:
         """Whether every shard has been heard of live."""
@@ -266,7 +351,10 @@ class Board:
 
     def _follow(self, change: Change, now: float) -> Sequence[Listener]:
         """Keep what follows from a change; who is to be told."""
-        if change != NOTHING or self._book_is_due(now):
+        # Once it is known whose each shard is, the book is of this process's alone.
+        sorts = bool(self._cluster_shards) and not self._sorted and self._settled()
+        self._sorted |= sorts
+        if change != NOTHING or sorts or self._book_is_due(now):
             self._remember(change)
             self._keep(now)
         return list(self._listeners)
@@ -320,9 +408,10 @@ class Board:
         if self.book is None:
             return
         try:
-            write_book(
-                self.book, self._firing.entries(), [Entry("", s.alert) for s in self._over.values()]
-            )
+            entries = self._firing.entries()
+            if not self._sorted:
+                entries += [entry for expected in self._expected.values() for entry in expected]
+            write_book(self.book, entries, [Entry("", s.alert) for s in self._over.values()])
         except OSError as error:
             # A page that starts anew after a restart is better than a page that never comes.
             self.on_book_failure()

@@ -77,6 +77,17 @@ def write_book(path: Path, entries: Iterable[Entry], ended: Iterable[Entry] = ()
         os.close(directory)
 
 
+def to_plain(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """Entries as JSON has them, for other processes."""
+    plain: list[dict[str, Any]] = orjson.loads(orjson.dumps(_plain(entries), default=list))
+    return plain
+
+
+def from_plain(plain: Iterable[dict[str, Any]]) -> list[Entry]:
+    """Entries that another process of the same version wrote."""
+    return [Entry(entry["shard"], _any(entry["alert"])) for entry in plain]
+
+
 def _plain(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     return [{"shard": entry.shard, "alert": entry.alert} for entry in entries]
 
@@ -84,7 +95,7 @@ def _plain(entries: Iterable[Entry]) -> list[dict[str, Any]]:
 def _entries(data: dict[str, Any], section: str) -> list[Entry]:
     if data["version"] != _VERSION:
         raise ValueError(f"version {data['version']} is not {_VERSION}")
-    return [Entry(entry["shard"], _any(entry["alert"])) for entry in data.get(section, ())]
+    return from_plain(data.get(section, ()))
 
 
 def _any(data: dict[str, Any]) -> Alert | Incident:

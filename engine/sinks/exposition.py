@@ -37,6 +37,7 @@ class Exposition:
         self._lock = threading.Lock()
         # What the texts kept here are of.
         self._objectives: Mapping[str, Objective] = {}
+        self._mine: Mapping[str, Objective] = {}
         self._layout: Layout | None = None
         self._fixed: dict[bool, str] = {}
         self._anomalies: AnomalyLayout | None = None
@@ -87,18 +88,17 @@ class Exposition:
         self, snapshot: Snapshot, *, openmetrics: bool
     ) -> tuple[str, list[tuple[Sequence[Family], Floats]]]:
         """What does not change with each decision; the families that do, and their values."""
-        objectives, decisions, settled = snapshot.objectives, snapshot.decisions, snapshot.settled
+        objectives, decisions = snapshot.objectives, snapshot.decisions
+        mine = objectives if snapshot.mine is None else snapshot.mine
         with self._lock:
             if self._objectives is not objectives:
-                self._objectives, self._layout, self._fixed = objectives, None, {}
+                self._objectives, self._layout = objectives, None
                 self._costs = None
+            fixed = self._fixed_text(mine, openmetrics=openmetrics)
             slos = {id_: o for id_, o in objectives.items() if not o.spend}
-            if openmetrics not in self._fixed:
-                self._fixed[openmetrics] = _fixed(slos.values(), openmetrics=openmetrics)
-            if decisions and not (
-                self._layout is not None and self._layout.fits(decisions, settled=settled)
-            ):
-                self._layout = lay_out(slos, decisions, settled=settled)
+            empty = mine if snapshot.settled else {}
+            if decisions and not (self._layout is not None and self._layout.fits(decisions, empty)):
+                self._layout = lay_out(slos, decisions, empty)
             if len(slos) == len(objectives):
                 self._costs = None
             elif self._costs is None or not self._costs.fits(decisions):
@@ -108,7 +108,7 @@ class Exposition:
                 self._anomalies = lay_out_anomalies(monitors, anomalies)
             if self._usage is None or not self._usage.fits(snapshot.usage):
                 self._usage = lay_out_usage(snapshot.usage)
-            fixed, layout, watched = self._fixed[openmetrics], self._layout, self._anomalies
+            layout, watched = self._layout, self._anomalies
             costs, calls = self._costs, self._usage
         tables: list[tuple[Sequence[Family], Floats]] = []
         if decisions and layout is not None:
@@ -119,6 +119,14 @@ class Exposition:
         tables.append((watched.families, anomaly_matrix(watched, anomalies)))
         used, noted = usage_matrices(calls, snapshot.usage)
         return fixed, [*tables, (calls.of_calls, used), (calls.of_notes, noted)]
+
+    def _fixed_text(self, mine: Mapping[str, Objective], *, openmetrics: bool) -> str:
+        if self._mine is not mine:
+            self._mine, self._fixed = mine, {}
+        if openmetrics not in self._fixed:
+            shown = (o for o in mine.values() if not o.spend)
+            self._fixed[openmetrics] = _fixed(shown, openmetrics=openmetrics)
+        return self._fixed[openmetrics]
 
 
 def _moment(

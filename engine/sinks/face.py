@@ -37,6 +37,7 @@ class Face:
         ready_within: seconds within which the flow must have decided.
         guard: turns strangers away.
         watchdog: shown among the alerts while it fires.
+        unhealthy: why the process should be started anew; empty for nothing.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Face:
         ready_within: float,
         guard: Guard,
         watchdog: Watchdog | None = None,
+        unhealthy: Callable[[], str] = lambda: "",
     ) -> None:
         self.board = board
         self.metrics = metrics
@@ -56,6 +58,7 @@ class Face:
         self.ready_within = ready_within
         self.guard = guard
         self.watchdog = watchdog
+        self.unhealthy = unhealthy
         self.exposition = Exposition()
 
     def make_app(self) -> web.Application:
@@ -71,6 +74,9 @@ class Face:
         return web.Response(text=_INDEX, content_type="text/html")
 
     async def _healthz(self, _request: web.Request) -> web.Response:
+        reason = self.unhealthy()
+        if reason:
+            return web.Response(status=503, text=f"unhealthy: {reason}\n")
         return web.Response(text="ok\n")
 
     async def _readyz(self, _request: web.Request) -> web.Response:

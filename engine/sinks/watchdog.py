@@ -27,6 +27,7 @@ class Watchdog:
         external_url: the engine's address for people; it names the engine in the alert's labels, as the
             host's name does where there is none. Labels are identity: keep it the same over restarts.
         clock: Unix seconds.
+        process: number of this process in a cluster, in which each has a Watchdog of its own; else None.
     """
 
     def __init__(
@@ -35,12 +36,15 @@ class Watchdog:
         within: float,
         external_url: str = "",
         clock: Callable[[], float] = time.time,
+        process: int | None = None,
     ) -> None:
         self.labels = {
             "alertname": "Watchdog",
             "severity": "none",
             "burnline_instance": external_url or socket.gethostname(),
         }
+        if process is not None:
+            self.labels["burnline_process"] = str(process)
         self._board = board
         self._within = within
         self._url = external_url

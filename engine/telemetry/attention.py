@@ -7,26 +7,62 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from engine.spool.spool import SIGNALS
-from engine.spool.spool_source import SpoolPartition
 from engine.telemetry.log import log
 
 EVERY_SECONDS = 1.0
+
+
+class ReadTo(Protocol):
+    """How far the flow's input is read."""
+
+    @property
+    def clock(self) -> float:
+        """Unix seconds."""
+
+    @property
+    def watermarks(self) -> tuple[float, float]:
+        """Newest arrival of (traces, metrics)."""
+
+
+class Reading(Protocol):
+    """What reads the flow's input: the spool, or Kafka."""
+
+    @property
+    def position(self) -> ReadTo:
+        """How far it is."""
+
+    @property
+    def replay_until(self) -> int:
+        """The number of the last payload that was there before the start."""
+
+    @property
+    def resumed_after(self) -> int:
+        """The number of the last payload that was not read again."""
+
+    def replaying(self) -> bool:
+        """Whether what is read was there before the start."""
+
+    def unread_seconds(self) -> float:
+        """How long ago the oldest unread payload came, at most; 0 where all are read."""
+
+    def read_all_for(self, seconds: float) -> bool:
+        """Whether there has been nothing to read for so long."""
 
 
 class Look(NamedTuple):
     """What is seen at one moment.
 
     Attributes:
-        reading: what reads the spool, where something does.
+        reading: what reads the input, where something does.
         lag: seconds that decisions are behind the wall clock.
         stored: bytes in the spool.
         limit: bytes that it may hold; 0 where there is no spool.
     """
 
-    reading: SpoolPartition | None
+    reading: Reading | None
     lag: float
     stored: int = 0
     limit: int = 0
@@ -67,7 +103,7 @@ class Attention:
     def __init__(self, look: Callable[[], Look], since: float) -> None:
         self._look = look
         self._since = since
-        self._reading: SpoolPartition | None = None
+        self._reading: Reading | None = None
         self._replay_since: float | None = None
         self._heard: set[str] = set()
         self._lag = Threshold(10.0, 5.0)
@@ -103,7 +139,7 @@ class Attention:
         while not self._over.wait(EVERY_SECONDS):
             self.check()
 
-    def _replay(self, reading: SpoolPartition) -> None:
+    def _replay(self, reading: Reading) -> None:
         payloads = reading.replay_until - reading.resumed_after
         if reading is not self._reading:
             self._reading = reading
@@ -118,7 +154,7 @@ class Attention:
             self._replay_since = None
             log.info("read again; live from here on", payloads=payloads, seconds=round(seconds, 1))
 
-    def _arrivals(self, reading: SpoolPartition) -> None:
+    def _arrivals(self, reading: Reading) -> None:
         for signal, newest in zip(SIGNALS, reading.position.watermarks, strict=True):
             if newest >= self._since and signal not in self._heard:
                 self._heard.add(signal)

@@ -316,7 +316,7 @@ class EngineMetrics:
         )
         self.undecodable = self._counter(
             "burnline_undecodable_payloads",
-            "Acknowledged payloads that the flow could not decode; the log has the reason.",
+            "Payloads, acknowledged or from Kafka, that could not be decoded; the log has the reason.",
             ("signal",),
         )
         self.apart = self._counter(
@@ -334,6 +334,48 @@ class EngineMetrics:
         self._add_work()
         self._add_anomalies()
         self._add_calls()
+        self._add_kafka()
+
+    def _add_kafka(self) -> None:
+        """What is read from Kafka, and written to it."""
+        topic = ("topic",)
+        self.kafka_partitions = self._gauge(
+            "burnline_kafka_partitions", "Partitions that this process reads.", topic
+        )
+        self.kafka_unreadable = self._gauge(
+            "burnline_kafka_unreadable_partitions",
+            "Of these, those that can't be read now: without a leader, or out of reach.",
+            topic,
+        )
+        self.kafka_lag = self._gauge(
+            "burnline_kafka_lag_messages",
+            "Messages, at most, that wait in the partitions that this process reads.",
+            topic,
+        )
+        self.kafka_lag_seconds = self._gauge(
+            "burnline_kafka_lag_seconds",
+            "How long ago the oldest of these was written, at most.",
+            topic,
+        )
+        self.kafka_lost = self._counter(
+            "burnline_kafka_lost_messages",
+            "Messages, at most, that their topic's retention deleted before they were read.",
+            topic,
+        )
+        self.kafka_errors = self._counter(
+            "burnline_kafka_errors", "Errors of Kafka's clients, by librdkafka's name.", ("error",)
+        )
+        self.dead_letters = self._counter(
+            "burnline_kafka_dead_letters",
+            "Messages that can't be decoded, by what became of them on the topic for these: delivered, "
+            "refused by it, or gone from where they were before they could be sent.",
+            ("outcome",),
+        )
+        self.kafka_alerts = self._counter(
+            "burnline_kafka_alerts",
+            "Messages about alerts, by outcome: delivered, failed (and tried again).",
+            ("outcome",),
+        )
 
     def _add_sinks(self) -> None:
         """Where series and alerts go."""

@@ -52,7 +52,8 @@ def _counted(deposits: list[tuple[str, Deposit]]) -> int:
 def test_the_others_are_counted_and_the_clock_goes_on(*, tick: bool) -> None:
     told: list[tuple[str, str]] = []
     measurer = Guarded(
-        Fails(ValueError("a bug")), lambda signal, failure: told.append((signal, str(failure)))
+        Fails(ValueError("a bug")),
+        lambda signal, failure, _one: told.append((signal, str(failure))),
     )
     arrivals = Arrivals(
         clock=float(NOW),
