@@ -9,6 +9,7 @@ import click
 
 from dataflows.settings import Settings
 from engine.kafka.settings import Encoding, First, KafkaSettings
+from engine.telemetry.log import log
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 # As the brokers have it.
@@ -98,12 +99,20 @@ def kafka_settings(options: dict[str, Any]) -> KafkaSettings | None:
 
 def without_effect(settings: Settings) -> list[str]:
     """Options of the receivers that were given, although nothing is received where Kafka is read."""
+    if settings.kafka is None:
+        return []
     usual = Settings(slos=())
     return [
         option
         for option, name in _RECEIVERS.items()
         if getattr(settings, name) != getattr(usual, name)
     ]
+
+
+def warn_without_effect(settings: Settings) -> None:
+    """Say which they are."""
+    if idle := without_effect(settings):
+        log.warning("no receiver listens where Kafka is read: options without effect", options=idle)
 
 
 def _topics(name: str, text: str) -> Callable[[Command], Command]:

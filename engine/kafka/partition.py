@@ -76,7 +76,6 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         self._recall_from: int | None = None
         self._at_end = False
         self._backlog = False
-        self._ended = False
         # A slot may be one of a topic that is read no more.
         self._signal = shared.signals.get(place.topic, "traces")
         self._emitter = Emitter(
@@ -109,7 +108,8 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
     def next_batch(self) -> list[Arrivals]:
         """What has come since, or a tick when one is due."""
         if self._shared.stopping():
-            return self._ending()
+            self._shared.dead_letters.settle()
+            raise StopIteration
         self._backlog = False
         moment = self._shared.clock.read()
         found: list[Arrivals] = []
@@ -126,7 +126,7 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
 
     def next_awake(self) -> datetime | None:
         """At once while there is more to read; else together with the worker's other partitions."""
-        if self._backlog or self._ended:
+        if self._backlog:
             return None
         pace = PACE if self.exists else LOOK
         now = datetime.now(UTC)
@@ -144,16 +144,6 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
     def close(self) -> None:
         """Leave the worker's consumer."""
         self._leave(self.place)
-
-    def _ending(self) -> list[Arrivals]:
-        """The last batch: one partition of the process tells the others."""
-        self._shared.dead_letters.settle()
-        if self._ended or not self._shared.cluster or not self._shared.crew.ends():
-            raise StopIteration
-        self._ended = True
-        clock = self.position.clock or self._shared.clock.read().now_ns / 1e9
-        last = self._emitter.tick(clock, live=self._shared.crew.live())
-        return [replace(last, origin=last.origin._replace(ending=True))]
 
     def _origin(self) -> Origin:
         return Origin(str(self.place), self._topics.parts())

@@ -29,7 +29,6 @@ class Shared:
         trouble: takes errors.
         lost: told the topic, and how many messages were gone before they were read.
         stopping: asked before each read; True ends the input, and so the flow, with a snapshot.
-        cluster: other processes are told when this one ends.
         decided: offset that this process has decided up to, by partition; what is beyond is live at once.
     """
 
@@ -43,5 +42,4 @@ class Shared:
     trouble: Trouble
     lost: Callable[[str, int], None]
     stopping: Callable[[], bool]
-    cluster: bool
     decided: dict[Place, int]

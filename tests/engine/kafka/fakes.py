@@ -224,14 +224,12 @@ class World:
         self,
         partitions: int = 1,
         *,
-        cluster: bool = False,
         first: First = "earliest",
         encoding: Encoding = "otlp_proto",
         slots: int | None = None,
         pieces: Iterator[int] | None = None,
     ) -> None:
         self.kafka = FakeCluster(partitions)
-        self.in_cluster = cluster
         self.settings = KafkaSettings("", (TOPIC,), encoding=encoding, first=first)
         self.slots = slots or partitions
         self.pieces = pieces
@@ -261,7 +259,6 @@ class World:
             trouble=Trouble(),
             lost=lambda topic, count: self.lost.update({topic: count}),
             stopping=lambda: self.stopping,
-            cluster=self.in_cluster,
             decided=self.decided,
         )
         self.reader = FakeReader(self.kafka, self.pieces)
