@@ -2,7 +2,7 @@
 # WORKERS=1 how many processes run the tests.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo stack test test-end-to-end test-kafka test-libraries lint types audit bench bench-detection \
-	bench-overhead bench-scale fuzz soak soak-overload soak-disk soak-downstream schema lock clean helm chart
+	bench-overhead bench-scale fuzz soak soak-overload soak-disk soak-downstream soak-kafka schema lock clean helm chart
 
 BIN := .venv/bin
 # Half of the tests wait for servers, so that two workers take little more than half the time.
@@ -83,6 +83,9 @@ soak: setup  ## kill an engine 200 times (25 min): what it shows and tells is th
 
 soak-overload: setup  ## ten minutes of twice what an engine can take: bounded, refused, nothing lost
 	$(BIN)/python -m tests.soak overload --seconds 600
+
+soak-kafka: setup  ## ten minutes of killed brokers and engines, one or several, partitions added, poison (Java; Maven, network)
+	$(BIN)/python -m tests.kafka.soak --seconds 600
 
 soak-disk: setup  ## disks that are full and read-only under an engine (needs root)
 	$(BIN)/python -m tests.soak disk --seconds 60

@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -31,29 +30,27 @@ from dataflows.cluster.company import AGAIN, GRACE_SECONDS, ClusterEnded, Compan
 from dataflows.cluster.joining import join
 from dataflows.cluster.link import Stopped
 from dataflows.data_dir import StartError
+from dataflows.decided import Decided, counting
 from dataflows.disk_trouble import disk_trouble
 from dataflows.flow import build
-from dataflows.guarded import Guarded
+from dataflows.inputs import SpoolInput, input_of, opened
+from dataflows.measuring import Measurers
 from dataflows.options import settings_from_environment
 from dataflows.reload import NOTHING, Reloader, Watch
 from dataflows.settings import Settings
 from dataflows.supervisor import Supervisor
 from detectors.default import warm_up as warm_up_detectors
 from engine import price_files
-from engine.columns.measure import Measurer, is_cached, warm_up
-from engine.columns.memory import CallMemory
-from engine.kafka.errors import CannotStart
-from engine.kafka.input import KafkaInput
+from engine.columns.measure import is_cached, warm_up
 from engine.kafka.source import KafkaSource
 from engine.receivers.limits import Limits
 from engine.service import Service, ServiceConfig, ServiceError
 from engine.sinks.board import Board
 from engine.sinks.publish import Publish, Take
 from engine.sinks.remote_write import RemoteWrite
-from engine.sinks.shown import Change
 from engine.slo_files import load_paths
 from engine.spool.arrivals import Arrivals
-from engine.spool.spool import Spool, SpoolUnavailable
+from engine.spool.spool import Spool
 from engine.spool.spool_source import SpoolSource
 from engine.telemetry import tracing
 from engine.telemetry.cardinality import Cardinality
@@ -62,7 +59,6 @@ from engine.telemetry.metrics import EngineMetrics
 from engine.telemetry.sources import Sources
 from engine.telemetry.vitals import Vitals
 from engine.telemetry.watch import LiveWatch
-from slo.anomalies.decision import Incident
 from slo.anomalies.model import Monitor
 from slo.decision import Alert, Decision
 from slo.model import Objective
@@ -120,16 +116,17 @@ class Engine:
             cluster_shards=settings.shards if settings.cluster else 0,
         )
         self.vitals = Vitals(self.metrics, self.board, settings.data_dir, self._clock)
-        self.metrics.watch_flow(self._clock, self._too_late, self.vitals.now)
+        self.decided = decided = Decided(self.board)
+        self.metrics.watch_flow(self._clock, decided.too_late, self.vitals.now)
         self.metrics.snapshot_interval.set(settings.snapshot_seconds)
-        self.metrics.watch_points(self._points)
-        self.metrics.watch_anomalies(lambda: self._watched()[1], lambda: self._watched()[0])
-        self.board.subscribe(self._count_incidents)
+        self.metrics.watch_points(decided.points)
+        self.metrics.watch_anomalies(lambda: decided.watched()[1], lambda: decided.watched()[0])
+        self.board.subscribe(counting(self.metrics))
         self.watch = LiveWatch(self.metrics, self.vitals.now)
         self.sources = Sources(self.metrics, self._objectives, settings.stale_after)
         self.cardinality = Cardinality(self.metrics, self._objectives, self.plan.limit)
-        self.spool: Spool | None = None
-        self.kafka = self._kafka_input()
+        self.input = input_of(settings, self.metrics, self.board)
+        self.measurers = Measurers(self.metrics, self.watch, self.input.set_aside)
         self.service: Service | None = None
         self.supervisor = Supervisor(
             self._run_flow,
@@ -148,8 +145,6 @@ class Engine:
         # Plans to go on with; the newest counts.
         self._plans: queue.SimpleQueue[Plan] = queue.SimpleQueue()
         self._source: SpoolSource | KafkaSource | None = None
-        # What has been decided on in this process; the rest of the spool waited for us.
-        self._decided_through = 0
         self._asked = False
         # The other processes, where this one is one of several.
         self.company: Company | None = None
@@ -160,6 +155,11 @@ class Engine:
         self._data_lock: IO[str] | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
+
+    @property
+    def spool(self) -> Spool | None:
+        """What receivers write to, where this process has them."""
+        return self.input.spool if isinstance(self.input, SpoolInput) else None
 
     @property
     def addresses(self) -> Addresses:
@@ -179,23 +179,23 @@ class Engine:
         source = self.make_source()
         plan = self.plan
         # With the flow ends what it remembers: a new one reads again what no snapshot has.
-        memory = CallMemory(shortened=self.metrics.call_memory_shortened.inc)
+        memory = self.measurers.memory()
         return build(
             plan,
             source,
             Publish(self._publisher, self.watch.published),
-            lambda: self._measurer(plan, memory),
+            lambda: self.measurers.make(plan, memory),
             # The same in all processes of a cluster. Parts of Kafka are read by all workers already.
-            spread=self.kafka is None,
+            spread=self.settings.kafka is None,
             watch=self.watch,
             anomalies=Publish(lambda: self.board.publish_anomalies, self.watch.judged),
             usage=Publish(lambda: self.board.publish_usage),
-            name="arrivals" if self.kafka is None else "kafka",
+            name="arrivals" if self.settings.kafka is None else "kafka",
         )
 
     def make_source(self) -> Source[Arrivals]:
         """The flow's input."""
-        self._source = self.vitals.source = self._new_source()
+        self._source = self.vitals.source = self.input.source(self.supervisor.ending)
         return self._source
 
     def run(self, hangups: Sequence[int] = ()) -> None:
@@ -283,13 +283,10 @@ class Engine:
                 f"another engine uses the data directory {self.settings.data_dir}; stop it, or "
                 "name another with --data-dir"
             ) from error
-        if self.kafka is not None:
-            self._open_kafka(self.kafka)
-        elif self.company is None or self.company.settings.process == 0:
-            self._open_spool()
+        opened(self.input)
         self._start_traces()
         self._serve()
-        self.vitals.start(self.spool, self.kafka.clock if self.kafka else None)
+        self.vitals.start(self.spool, self.input.clock)
 
     def close(self) -> None:
         """Stop listening and free the data directory."""
@@ -298,10 +295,7 @@ class Engine:
         self.vitals.stop()
         if self.service is not None:
             self.service.stop()
-        if self.spool is not None:
-            self.spool.close()
-        if self.kafka is not None:
-            self.kafka.close()
+        self.input.close()
         if self.settings.traces:
             tracing.stop()
         if self._data_lock is not None:
@@ -387,15 +381,11 @@ class Engine:
                 recovery_config=RecoveryConfig(self.settings.data_dir / "recovery"),
             )
         finally:
-            if self.kafka is not None:
-                self.kafka.flow_ended()
-            elif isinstance(self._source, SpoolSource) and self._source.partition is not None:
-                read = self._source.partition.position.after
-                self._decided_through = max(self._decided_through, read)
+            self.input.flow_ended()
 
     def _accept(self, objectives: Sequence[Objective], monitors: Sequence[Monitor]) -> None:
         plan = self._plan_of(objectives, monitors)
-        self._measurer(plan)  # what can't be measured fails here, and not in the flow
+        self.measurers.make(plan)  # what can't be measured fails here, and not in the flow
         self._plans.put(plan)
         self.supervisor.restart()
 
@@ -423,54 +413,11 @@ class Engine:
         self._asked = True
         self.supervisor.stop()
 
-    def _new_source(self) -> SpoolSource | KafkaSource:
-        if self.kafka is not None:
-            return self.kafka.source(self.supervisor.ending)
-        return SpoolSource(
-            self.spool,
-            self.supervisor.ending,
-            self.metrics.lost_payloads.inc,
-            self._decided_through,
-        )
-
-    def _kafka_input(self) -> KafkaInput | None:
-        settings = self.settings
-        if settings.kafka is None:
-            return None
-        try:
-            return KafkaInput(
-                settings.kafka,
-                settings.data_dir,
-                self.metrics,
-                self.board,
-                cluster=settings.cluster is not None,
-                external_url=settings.external_url,
-            )
-        except CannotStart as error:
-            raise StartError(str(error)) from error
-
-    def _open_kafka(self, kafka: KafkaInput) -> None:
-        try:
-            kafka.open()
-        except CannotStart as error:
-            raise StartError(str(error)) from error
-
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
         if self.company is None:
             self.reloader.request("SIGHUP")
         else:
             self.company.reload_asked = True
-
-    def _open_spool(self) -> None:
-        try:
-            self.spool = Spool(
-                self.settings.data_dir / "spool.db", max_bytes=self.settings.spool_bytes
-            )
-        except SpoolUnavailable as error:
-            raise StartError(str(error)) from error
-        self.metrics.watch_clock(self.spool.clock)
-        # It may have been, by a process before this one.
-        self._decided_through = self.spool.last_id()
 
     def _start_traces(self) -> None:
         settings = self.settings
@@ -537,73 +484,10 @@ class Engine:
 
     def _clock(self) -> float:
         """How far decisions are; in a replay, which decides nothing new, how far it has read."""
-        decisions = self.board.snapshot().decisions
-        return min((decision.clock for decision in decisions), default=self.vitals.read_to())
-
-    def _too_late(self) -> int:
-        return sum(decision.too_late for decision in self.board.snapshot().decisions)
+        return self.decided.clock(self.vitals.read_to())
 
     def _objectives(self) -> Mapping[str, Objective]:
         return self.board.objectives
-
-    def _points(self) -> tuple[Counter[str], int]:
-        decisions = self.board.snapshot().decisions
-        counts = sum((Counter(decision.points) for decision in decisions), Counter[str]())
-        return counts, sum(decision.streams for decision in decisions)
-
-    def _watched(self) -> tuple[int, int]:
-        """Series that are watched for anomalies: those that are judged, and those that are learnt."""
-        decisions = self.board.snapshot().anomalies
-        learning = sum(int(d.verdicts.learning.sum()) for d in decisions)
-        return sum(len(d.keys) for d in decisions) - learning, learning
-
-    def _count_incidents(self, change: Change) -> None:
-        for shown in change.fired:
-            if isinstance(shown.alert, Incident):
-                self.metrics.incidents.labels(shown.alert.severity).inc()
-
-    def _undecodable(self, which: str, reason: str) -> None:
-        self.metrics.undecodable.labels(which).inc()
-        log.error("not decoded", signal=which, reason=reason)
-
-    def _set_aside(self, which: str, failure: Exception, one: Arrivals) -> None:
-        self.metrics.undecodable.labels(which).inc()
-        if self.kafka is not None:
-            self.kafka.set_aside(one, failure)
-        log.error(
-            "a payload is not counted because of a mistake in Burnline; please report it",
-            signal=which,
-            exc_info=failure,
-        )
-
-    def _measurer(self, plan: Plan, memory: CallMemory | None = None) -> Guarded:
-        measurer = Measurer(
-            plan.objectives,
-            plan.shards,
-            plan.skew,
-            self._undecodable,
-            lambda reason, count: self.metrics.apart.labels(reason).inc(count),
-            _warn_of_edge,
-            self.watch.measured,
-            self.metrics.overflowed_points.inc,
-            plan.admitted,
-            plan.monitors,
-            self.watch.unjudged,
-            plan.usage,
-            lambda field, count: self.metrics.unusable_numbers.labels(field).inc(count),
-            memory,
-        )
-        return Guarded(measurer, self._set_aside)
-
-
-def _warn_of_edge(objective: str, metric: str, edge: float) -> None:
-    log.warning(
-        "a histogram has no bucket edge at the bound: what lies between counts as bad; give the "
-        "instrument an edge there, or use spans",
-        slo=objective,
-        metric=metric,
-        edge_used=edge,
-    )
 
 
 def _configure_log(settings: Settings) -> None:
@@ -620,9 +504,8 @@ def _compile() -> None:
     log.debug("kernels ready", seconds=round(time.monotonic() - started, 2))
 
 
-def _gone(why: str) -> None:
+def _gone() -> None:
     """A process of a cluster that Bytewax's runner has is gone; what it does not end by itself is ended."""
-    log.error(why)
     time.sleep(GRACE_SECONDS)
     os._exit(AGAIN)
 

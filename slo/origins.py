@@ -9,12 +9,10 @@ class Origin(NamedTuple):
     Attributes:
         part: its name, empty for an input of one part.
         parts: how many parts there are now, in all processes together.
-        ending: the process that reads it has been told to stop, and so the whole cluster stops.
     """
 
     part: str = ""
     parts: int = 1
-    ending: bool = False
 
 
 WHOLE = Origin()

@@ -78,16 +78,14 @@ class Together(Generic[M]):
     def take(self, messages: list[M]) -> list[M]:
         """What is to be counted now, in order; what was held before a part became live is not live."""
         last = messages[-1]
-        if last.origin.parts <= 1 and not last.origin.ending and not self._held:
+        if last.origin.parts <= 1 and not self._held:
             # As it is: nothing to look at, nothing to copy.
             self._all_live = self._all_live or last.live
             return messages
-        # A part's last word says nothing of what it has read.
-        said = [message for message in messages if not message.origin.ending]
         if self._all_live:
-            return [_as(m, live=True) for m in sorted(said, key=attrgetter("clock"))]
+            return [_as(m, live=True) for m in sorted(messages, key=attrgetter("clock"))]
         passed: list[M] = []
-        for message in said:
+        for message in messages:
             if self._all_live:
                 passed.append(_as(message, live=True))
             else:

@@ -32,14 +32,20 @@ class Measured(NamedTuple):
     locked: float
 
 
-def measure(tenants: int) -> Measured:
-    """A batch of spans of so many tenants, 5 models each."""
+def batch(tenants: int) -> tuple[Measurer, Arrivals]:
+    """A measurer, and a batch of spans of so many tenants, 5 models each."""
     clock = float(int(time.time()) // 5 * 5 + 4)
     with patch.object(traffic, "TENANTS", tuple(f"tenant-{n:05}" for n in range(tenants))):
         bodies = [traffic.payload(SPANS, int(clock * 1e9), seed) for seed in range(REQUESTS)]
     objectives = load({"bench.yaml": SLOS}).objectives
     measurer = Measurer(objectives, 16, 30.0)
     arrivals = Arrivals(clock=clock, traces=tuple(bodies), watermarks=(clock, 0.0))
+    return measurer, arrivals
+
+
+def measure(tenants: int) -> Measured:
+    """What such a batch costs."""
+    measurer, arrivals = batch(tenants)
     measurer.measure(arrivals)
     spent = []
     for _ in range(ROUNDS):

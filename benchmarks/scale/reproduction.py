@@ -8,6 +8,7 @@ process.
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from benchmarks.scale import measuring, throughput, wire
 from benchmarks.scale.simulation import Cluster, Costs, Distinct, simulate
@@ -48,10 +49,26 @@ def calibrated(rates: Mapping[Load, float], locked: float, told: wire.Exchange) 
     )
 
 
-def compared(
-    measured: Mapping[tuple[str, str], Sequence[Outcome]], costs: Costs
-) -> list[tuple[str, str, float, float]]:
-    """Of each load and way the rate that was measured, and the one that is foretold."""
+class Compared(NamedTuple):
+    """Spans a second of a way with a load.
+
+    Attributes:
+        load: its name.
+        way: likewise.
+        waited: by the wall's clock.
+        spent: by processor's time, with as many cores to itself as there are workers.
+        foretold: by the simulation.
+    """
+
+    load: str
+    way: str
+    waited: float
+    spent: float
+    foretold: float
+
+
+def compared(measured: Mapping[tuple[str, str], Sequence[Outcome]], costs: Costs) -> list[Compared]:
+    """What was measured beside what is foretold."""
     found = []
     for load in (MANY, FEW):
         for way in WAYS:
@@ -63,9 +80,12 @@ def compared(
                 objectives=3,
                 batch=load.per_arrival * SPANS,
             )
-            rate = statistics.median(o.rate for o in measured[load.name, way.name])
+            outcomes = measured[load.name, way.name]
+            waited = statistics.median(o.rate for o in outcomes)
+            cpu = statistics.median(o.cpu for o in outcomes)
             foretold = simulate(cluster, costs, SECONDS).throughput
-            found.append((load.name, way.name, rate, foretold))
+            spent = cluster.all_workers * 1e6 / cpu
+            found.append(Compared(load.name, way.name, waited, spent, foretold))
     return found
 
 
@@ -73,7 +93,7 @@ def main(rounds: int = 3) -> None:
     """Measure, and print both."""
     measured = throughput.main(rounds, (MANY, FEW))
     rates = {
-        load: statistics.median(o.rate for o in measured[load.name, WAYS[0].name])
+        load: 1e6 / statistics.median(o.cpu for o in measured[load.name, WAYS[0].name])
         for load in (MANY, FEW)
     }
     few = measuring.measure(measuring.TENANTS[0])
@@ -84,10 +104,11 @@ def main(rounds: int = 3) -> None:
         f"a span {costs.span * 1e6:.2f} µs, {100 * locked:.0f} % of it with the lock; a batch"
         f" {1e3 * (costs.arrival + SHARDS * costs.deposit):.1f} ms more"
     )
-    for load, way, rate, foretold in compared(measured, costs):
+    for one in compared(measured, costs):
         print(
-            f"{load:32} {way:21} measured {rate:11,.0f}, foretold {foretold:11,.0f} spans/s"
-            f" ({100 * (foretold / rate - 1):+4.0f} %)"
+            f"{one.load:32} {one.way:21} waited {one.waited:11,.0f}, by CPU {one.spent:11,.0f},"
+            f" foretold {one.foretold:11,.0f} spans/s ({100 * (one.foretold / one.spent - 1):+4.0f} %"
+            " of that by CPU)"
         )
 
 

@@ -48,15 +48,15 @@ class Costs:
     locked: float = 0.03
     deposit: float = 0.2e-3
     counted: float = 2e-6
-    row: float = 0.05e-6
+    row: float = 0.045e-6
     tick: float = 0.18e-6
-    told: float = 20e-6
-    told_entry: float = 1.6e-6
+    told: float = 25e-6
+    told_entry: float = 2.6e-6
     told_bytes: float = 352.0
-    told_entry_bytes: float = 98.0
-    saved: float = 2.8e-6
+    told_entry_bytes: float = 132.0
+    saved: float = 0.6e-6
     saved_bytes: float = 440.0
-    resumed: float = 26e-6
+    resumed: float = 20e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,8 @@ class _Run:
             self.tell(worker, spans, deposits, entries)
             if cluster.rate:
                 self.waits.append(now - began + (worker.backlog + spans) * many / cluster.rate)
-            worker.read_at = now if worker.backlog >= cluster.batch else began + cluster.pace
+            more = not cluster.rate or worker.backlog >= cluster.batch
+            worker.read_at = now if more else began + cluster.pace
 
     def hear(self, worker: _Worker) -> float:
         """Seconds to take in what all have told; what came meanwhile of a shard is decided on as one."""

@@ -3,21 +3,19 @@
 import pickle
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import zstandard
 
-from benchmarks.scale.series import keys_of, plan_of
+from benchmarks.scale import measuring
 from benchmarks.traffic import payload
-from slo.decision import SeriesKey
 from slo.messages import Deposit
-from slo.windows import Entries
 
 SPANS = 1000
 CLOCK = 1_800_000_000.0
-ROUNDS = 200
+ROUNDS = 10
+SERIES_TENANTS = 100
 
 
 class Exchange(NamedTuple):
@@ -51,28 +49,35 @@ def spans() -> dict[str, float]:
 
 
 def exchange() -> Exchange:
-    """Of deposits without series and with a thousand."""
-    few, many = _deposit(()), _deposit(keys_of(plan_of(), 1000))
-    sizes = [len(pickle.dumps(each)) for each in (few, many)]
-    seconds = [_seconds(each) for each in (few, many)]
+    """Of a batch's deposits as they are measured, and of one that says nothing."""
+    empty = [("7", Deposit("7", CLOCK, watermarks=(CLOCK, 0.0)))]
+    full = measured(SERIES_TENANTS)
+    series = sum(len(deposit.keys) for _, deposit in full)
+    size, whole = _size(empty), _size(full)
+    seconds, spent = _seconds(empty), _seconds(full)
     return Exchange(
-        sizes[0], (sizes[1] - sizes[0]) / 1000, seconds[0], (seconds[1] - seconds[0]) / 1000
+        size,
+        (whole - len(full) * size) / series,
+        seconds,
+        (spent - len(full) * seconds) / series,
     )
 
 
-def _deposit(keys: tuple[SeriesKey, ...]) -> tuple[str, Deposit]:
-    # Names as they come from the wire: each a string of its own.
-    keys = tuple(k._replace(group=tuple(f"{part}" for part in k.group or ())) for k in keys)
-    entries = Entries(
-        np.arange(len(keys)), np.full(len(keys), int(CLOCK)), np.tile([0, 7], (len(keys), 1))
-    )
-    return "7", Deposit("7", CLOCK, keys=keys, entries=entries, watermarks=(CLOCK, 0.0))
+def measured(tenants: int) -> list[tuple[str, Deposit]]:
+    """What a batch of spans of so many tenants leads to."""
+    measurer, arrivals = measuring.batch(tenants)
+    return [(n, d) for n, d in measurer.measure(arrivals) if isinstance(d, Deposit)]
 
 
-def _seconds(deposit: tuple[str, Deposit]) -> float:
+def _size(deposits: Sequence[tuple[str, Deposit]]) -> int:
+    return sum(len(pickle.dumps(each)) for each in deposits)
+
+
+def _seconds(deposits: Sequence[tuple[str, Deposit]]) -> float:
     began = time.thread_time()
     for _ in range(ROUNDS):
-        pickle.loads(pickle.dumps(deposit))  # noqa: S301  just made
+        for each in deposits:
+            pickle.loads(pickle.dumps(each))  # noqa: S301  just made
     return (time.thread_time() - began) / ROUNDS
 
 

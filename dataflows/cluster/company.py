@@ -5,6 +5,7 @@ and whoever is told to stop stops all, each with a last snapshot. Who was not to
 has a supervisor start it again.
 """
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -59,7 +60,7 @@ class Company:
         self._link: Link | None = None
         self.reload_asked = False
         self.ended_well = False
-        self._told_end = False
+        self._told_end = self._said_lost = False
         self._told_burning: Mapping[str, Burning] | None = None
         self._told_at = 0.0
         self._decided_at: float | None = None
@@ -103,16 +104,30 @@ class Company:
                 "again with it"
             )
 
-    def watch(self, ended: Callable[[str], None]) -> None:
-        """Beside a flow that somebody else runs: tell why, when another process is gone."""
+    def watch(self, ended: Callable[[], None]) -> None:
+        """Beside a flow that somebody else runs: say which other process is gone, then call `ended`."""
 
         def watching() -> None:
             while self.lost() is None:
                 time.sleep(POLL_SECONDS)
                 self.look()
-            ended(self._why_lost())
+            self._say_lost()
+            ended()
 
         threading.Thread(target=watching, name="burnline-company", daemon=True).start()
+        # Bytewax may end the process faster than that.
+        atexit.register(self._last_words)
+
+    def _last_words(self) -> None:
+        until = time.monotonic() + TELL_SECONDS
+        while self.lost() is None and time.monotonic() < until:
+            time.sleep(POLL_SECONDS / 10)
+        self._say_lost()
+
+    def _say_lost(self) -> None:
+        if self.lost() is not None and not self._said_lost:
+            self._said_lost = True
+            log.error(self._why_lost())
 
     def look(self) -> None:
         """Tell the others what has changed here; called now and then."""

@@ -63,7 +63,6 @@ class Crew:
         self._members: dict[Place, Member] = {}
         self._lock = threading.Lock()
         self._ticked = 0.0
-        self._ended = False
 
     def join(self, member: Member) -> None:
         """Take a partition in."""
@@ -96,12 +95,6 @@ class Crew:
                 return None
             self._ticked = clock
             return clock
-
-    def ends(self) -> bool:
-        """Whether the asker is to tell the cluster that this process ends; True once."""
-        with self._lock:
-            ended, self._ended = self._ended, True
-            return not ended
 
     def live(self) -> bool:
         """Whether every partition is."""

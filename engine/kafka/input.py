@@ -10,11 +10,11 @@ from engine.kafka.config import Clients
 from engine.kafka.crew import Crew
 from engine.kafka.dead_letters import NOWHERE, DeadLetters, Letter
 from engine.kafka.errors import CannotStart, Trouble
-from engine.kafka.partition import Shared
 from engine.kafka.payloads import Tally, payload_of
 from engine.kafka.places import Place, place_of
 from engine.kafka.reader import Reader
 from engine.kafka.settings import KafkaSettings
+from engine.kafka.shared import Shared
 from engine.kafka.source import KafkaSource
 from engine.kafka.topics import Topics
 from engine.sinks.board import Board
@@ -32,7 +32,6 @@ class KafkaInput:
         data_dir: where it is remembered how many slots there are.
         metrics: the engine's own.
         board: whose alerts are told.
-        cluster: this process is one of several.
         external_url: the engine's own address for people.
 
     Raises:
@@ -50,13 +49,11 @@ class KafkaInput:
         metrics: EngineMetrics,
         board: Board,
         *,
-        cluster: bool = False,
         external_url: str = "",
     ) -> None:
         self.settings = settings
         self.clock = Clock()
         self.crew = Crew(self.clock)
-        self._cluster = cluster
         self._slots = data_dir / "kafka"
         self._metrics = metrics
         self._decided: dict[Place, int] = {}
@@ -136,7 +133,6 @@ class KafkaInput:
             trouble=self._trouble,
             lost=lambda topic, count: self._metrics.kafka_lost.labels(topic).inc(count),
             stopping=stopping,
-            cluster=self._cluster,
             decided=dict(self._decided),
         )
         return KafkaSource(shared, partial(Reader, self.clients), self._slots)

@@ -1,27 +1,27 @@
 """Reads one partition of a topic, from a position on."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bytewax.inputs import StatefulSourcePartition
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError
 
-from engine.columns.accepting import Sent, Unreadable
-from engine.kafka.crew import TICK, Crew, watermarks
-from engine.kafka.dead_letters import DeadLetters, Letter
-from engine.kafka.errors import OUT_OF_RANGE, PARTITION_END, Seldom, Trouble
-from engine.kafka.payloads import Tally, payload_of, payloads_of
+from engine.kafka.beginning import MADE_ANEW, beginning
+from engine.kafka.crew import watermarks
+from engine.kafka.decoding import Decoder
+from engine.kafka.emitting import Emitter
+from engine.kafka.errors import OUT_OF_RANGE, PARTITION_END
 from engine.kafka.places import Place
 from engine.kafka.position import ABSENT, UNREAD, Position
 from engine.kafka.reader import Reader
-from engine.kafka.settings import KafkaSettings
-from engine.kafka.timestamps import Read, clock_of, same_second
-from engine.kafka.topics import Bounds, Topics
+from engine.kafka.shared import Shared
+from engine.kafka.timestamps import Read, clock_of
+from engine.kafka.topics import Bounds
 from engine.spool.arrivals import GENERATION, Arrivals
-from engine.spool.clock import Clock, Moment
-from engine.spool.spool_source import LONGEST_PAUSE, PACE
+from engine.spool.clock import Moment
+from engine.spool.spool_source import PACE
 from engine.telemetry.log import log
 from slo.origins import Origin
 
@@ -29,39 +29,6 @@ from slo.origins import Origin
 STUCK_SECONDS = 10.0
 # How often a slot looks whether its partition has come.
 LOOK = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What the partitions of a flow share.
-
-    Attributes:
-        settings: how to read.
-        topics: what there is.
-        crew: the partitions of this process.
-        clock: the engine's.
-        tallies: by topic, what counts its messages.
-        signals: of each topic.
-        dead_letters: takes what can't be decoded.
-        trouble: takes errors.
-        lost: told the topic, and how many messages were gone before they were read.
-        stopping: asked before each read; True ends the input, and so the flow, with a snapshot.
-        cluster: other processes are told when this one ends.
-        decided: offset that this process has decided up to, by partition; what is beyond is live at once.
-    """
-
-    settings: KafkaSettings
-    topics: Topics
-    crew: Crew
-    clock: Clock
-    tallies: dict[str, Tally]
-    signals: dict[str, Sent]
-    dead_letters: DeadLetters
-    trouble: Trouble
-    lost: Callable[[str, int], None]
-    stopping: Callable[[], bool]
-    cluster: bool
-    decided: dict[Place, int]
 
 
 class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
@@ -106,14 +73,25 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         self.behind = 0
         self.idle_since = self._heard = time.monotonic()
         self.stuck = False
-        self._undelivered: set[int] = set(self.position.undelivered)
-        self._heard_before = False
         self._recall_from: int | None = None
         self._at_end = False
         self._backlog = False
-        self._ended = False
-        self._ticked = self.position.clock
-        self._seldom = Seldom()
+        # A slot may be one of a topic that is read no more.
+        self._signal = shared.signals.get(place.topic, "traces")
+        self._emitter = Emitter(
+            self._origin,
+            self.position.clock,
+            self.position.watermarks,
+            metrics=self._signal == "metrics",
+        )
+        self._decoder = Decoder(
+            place,
+            self._signal,
+            shared.settings.encoding,
+            shared.tallies,
+            shared.dead_letters,
+            self.position.undelivered,
+        )
         shared.clock.not_before(int(self.position.clock * 1e9))
         shared.crew.join(self)
 
@@ -130,7 +108,8 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
     def next_batch(self) -> list[Arrivals]:
         """What has come since, or a tick when one is due."""
         if self._shared.stopping():
-            return self._ending()
+            self._shared.dead_letters.settle()
+            raise StopIteration
         self._backlog = False
         moment = self._shared.clock.read()
         found: list[Arrivals] = []
@@ -147,7 +126,7 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
 
     def next_awake(self) -> datetime | None:
         """At once while there is more to read; else together with the worker's other partitions."""
-        if self._backlog or self._ended:
+        if self._backlog:
             return None
         pace = PACE if self.exists else LOOK
         now = datetime.now(UTC)
@@ -155,7 +134,9 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
 
     def snapshot(self) -> Position:
         """The position after what was last read."""
-        self.position = replace(self.position, undelivered=tuple(sorted(self._undelivered.copy())))
+        self.position = replace(
+            self.position, undelivered=tuple(sorted(self._decoder.undelivered.copy()))
+        )
         if self.begun:
             self._reader.commit(self.place, self.position.offset)
         return self.position
@@ -164,38 +145,18 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         """Leave the worker's consumer."""
         self._leave(self.place)
 
-    def _ending(self) -> list[Arrivals]:
-        """The last batch: one partition of the process tells the others."""
-        self._shared.dead_letters.settle()
-        if self._ended or not self._shared.cluster or not self._shared.crew.ends():
-            raise StopIteration
-        self._ended = True
-        clock = self.position.clock or self._shared.clock.read().now_ns / 1e9
-        return [
-            Arrivals(
-                clock,
-                live=self._shared.crew.live(),
-                tick=True,
-                watermarks=self.position.watermarks,
-                origin=self._origin()._replace(ending=True),
-            )
-        ]
-
     def _origin(self) -> Origin:
         return Origin(str(self.place), self._topics.parts())
 
     def _begin(self) -> bool:
         """Find out what there is to read, and begin; False while nobody has answered."""
         since = None
-        if self.position.clock and self._shared.signals[self.place.topic] == "traces":
+        if self.position.clock and self._signal == "traces":
             since = int(_recalled_since(self.position) * 1e3)
         bounds = self._topics.bounds(self.place, since)
         if bounds is None:
             return False
         offset = self._beginning(bounds)
-        self.position = replace(
-            self.position, offset=offset, topic_id=self._topics.ids[self.place.topic]
-        )
         decided = self._shared.decided.get(self.place, bounds.end)
         self.replay_until = 0 if self._is_new else min(decided, bounds.end)
         self.resumed_at = offset
@@ -203,9 +164,7 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         self._recall_from = max(bounds.since or 0, bounds.low) if recalls else None
         self._at_end = offset >= bounds.end
         self.behind = max(0, bounds.end - offset)
-        if not self._heard_before:
-            self._heard_before = True
-            self._shared.dead_letters.again(self.place, self._undelivered)
+        self._decoder.send_again()
         self._reader.begin(
             self.place, self._recall_from if self._recall_from is not None else offset
         )
@@ -214,42 +173,23 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         return True
 
     def _beginning(self, bounds: Bounds) -> int:
-        """The offset to read from."""
-        before, now = self.position.topic_id, self._topics.ids[self.place.topic]
-        offset = self.position.offset
-        if offset == UNREAD:
-            return bounds.end if self._shared.settings.first == "latest" else bounds.low
-        if offset == ABSENT:
-            return bounds.low
-        anew = before != now if before and now else offset > bounds.end
-        if anew:
+        """The offset to read from, which becomes the position's."""
+        topic_id = self._topics.ids[self.place.topic]
+        found = beginning(self.position, bounds, topic_id, self._shared.settings.first)
+        if found.trouble:
             log.error(
-                "the topic is another than the one read before; all of it is read",
+                found.trouble,
                 partition=str(self.place),
-                read_to=offset,
-                end=bounds.end,
+                read_to=self.position.offset,
+                begins=bounds.low,
+                ends=bounds.end,
             )
-            self._undelivered.clear()  # they were the other topic's
-            return bounds.low
-        if offset > bounds.end:
-            log.error(
-                "the brokers lost messages that had been counted; it is read on from the end",
-                partition=str(self.place),
-                read_to=offset,
-                end=bounds.end,
-            )
-            return bounds.end
-        if offset < bounds.low:
-            missing = bounds.low - offset
-            log.error(
-                "messages were deleted before they were read; give the topic a longer retention than the"
-                " longest stop",
-                partition=str(self.place),
-                messages=missing,
-            )
-            self._shared.lost(self.place.topic, missing)
-            return bounds.low
-        return offset
+        if found.missing:
+            self._shared.lost(self.place.topic, found.missing)
+        if found.trouble == MADE_ANEW:
+            self._decoder.undelivered.clear()  # they were the other topic's
+        self.position = replace(self.position, offset=found.offset, topic_id=topic_id)
+        return found.offset
 
     def _made_anew(self) -> bool:
         found = self._topics.ids[self.place.topic]
@@ -268,14 +208,13 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         read: list[Read] = []
         recalled: list[Read] = []
         messages = self._reader.take(self.place)
-        bodies = self._all_at_once(messages)
+        if messages:
+            self._hears()
+        # What is recalled is no longer counted, and so decoded by itself.
+        at_once = self._recall_from is None
+        bodies = self._decoder.all_at_once(messages, self.position.offset) if at_once else {}
         for message in messages:
-            self._heard = time.monotonic()
-            if self.stuck:
-                self.stuck = False
-                log.info("a partition is read again", partition=str(self.place))
-            error = message.error()
-            offset = message.offset()
+            error, offset = message.error(), message.offset()
             if error is not None:
                 if not self._failed(error, offset):
                     break
@@ -285,43 +224,32 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
             self._at_end = False
             self.idle_since = self._heard
             if offset < self.position.offset:
-                recalled += self._decoded(message, offset, self.position.clock, moment, again=True)
+                clock = min(clock_of(message, moment, 0.0), self.position.clock)
+                recalled.append(Read(offset, clock, self._decoder.body_again(message)))
                 continue
             self._recall_from = None
-            before = read[-1].clock if read else self.position.clock
-            if offset in bodies:
-                clock = clock_of(message, moment, before)
-                read.append(Read(offset, clock, bodies[offset], metrics=False))
-            else:
-                read += self._decoded(message, offset, before, moment)
+            clock = clock_of(message, moment, read[-1].clock if read else self.position.clock)
+            body = bodies.get(offset)
+            read.append(
+                Read(offset, clock, self._decoder.body(message, offset) if body is None else body)
+            )
             self.position = replace(self.position, offset=offset + 1)
         # Once it is live, it is: others do not wait for it again.
         until = 0 if self.live else self.replay_until
-        found = [self._recalled(group) for group in same_second(recalled, until)]
-        for group in same_second(read, until):
-            found += [*self._missed_ticks(group), self._arrivals(group, moment)]
+        found = [
+            *self._emitter.recalled(recalled),
+            *self._emitter.arrivals(read, until, moment),
+        ]
+        self.position = replace(
+            self.position, clock=self._emitter.clock, watermarks=self._emitter.watermarks
+        )
         return found
 
-    def _all_at_once(self, messages: list[Message]) -> dict[int, bytes]:
-        """Payloads by offset, where all can be read together; empty where each must be."""
-        if self._recall_from is not None:
-            return {}
-        values = {
-            offset: value
-            for message in messages
-            if message.error() is None
-            and (offset := message.offset()) is not None
-            and offset >= self.position.offset
-            and (value := message.value()) is not None
-        }
-        signal = self._shared.signals[self.place.topic]
-        found = payloads_of(signal, self._shared.settings.encoding, list(values.values()))
-        if found is None:
-            return {}
-        bodies, accepted = found
-        size = sum(map(len, values.values()))
-        self._shared.tallies[self.place.topic].accepted(size, accepted, len(values))
-        return dict(zip(values, bodies, strict=True))
+    def _hears(self) -> None:
+        self._heard = time.monotonic()
+        if self.stuck:
+            self.stuck = False
+            log.info("a partition is read again", partition=str(self.place))
 
     def _failed(self, error: KafkaError, offset: int | None) -> bool:
         """What the consumer says instead of a message; whether to go on."""
@@ -338,95 +266,6 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
             return False
         self._shared.trouble(error)
         return True
-
-    def _decoded(
-        self, message: Message, offset: int, before: float, moment: Moment, *, again: bool = False
-    ) -> list[Read]:
-        """A message as it is counted, or remembered; none where it can't be."""
-        value = message.value()
-        signal = self._shared.signals[self.place.topic]
-        tally = self._shared.tallies[self.place.topic]
-        clock = (
-            min(clock_of(message, moment, 0.0), before)
-            if again
-            else clock_of(message, moment, before)
-        )
-        if value is None:
-            return [] if again else [Read(offset, clock, b"", metrics=False)]
-        try:
-            body, accepted = payload_of(signal, self._shared.settings.encoding, value)
-        except Unreadable as error:
-            if again:
-                return []  # it was set aside before the restart
-            tally.undecodable()
-            self._set_aside(message, offset, str(error))
-            return [Read(offset, clock, b"", metrics=False)]
-        if not again:
-            tally.accepted(len(value), accepted)
-        return [Read(offset, clock, body if accepted.items else b"", signal == "metrics")]
-
-    def _set_aside(self, message: Message, offset: int, reason: str) -> None:
-        kept_back = self._seldom.due("undecodable")
-        if kept_back is not None:
-            log.error(
-                "not decoded",
-                partition=str(self.place),
-                offset=offset,
-                reason=reason,
-                others_since=kept_back,
-            )
-        if self._shared.dead_letters.wanted:
-            self._undelivered.add(offset)
-            self._shared.dead_letters.send(Letter.of(message, reason), self._undelivered)
-
-    def _recalled(self, group: list[Read]) -> Arrivals:
-        bodies = tuple(read.body for read in group if read.body)
-        return Arrivals(
-            group[-1].clock, traces=bodies, live=False, recalled=True, origin=self._origin()
-        )
-
-    def _missed_ticks(self, group: list[Read]) -> Iterator[Arrivals]:
-        """In a replay, the ticks that came while nothing did: what ended then has to end again."""
-        until = group[-1].clock
-        if self._is_live(group) or until - self._ticked > LONGEST_PAUSE:
-            return
-        while self._ticked and until - self._ticked > 2 * TICK:
-            self._ticked += TICK
-            clock = max(self._ticked, self.position.clock)
-            yield Arrivals(
-                clock,
-                live=False,
-                tick=True,
-                watermarks=self.position.watermarks,
-                origin=self._origin(),
-            )
-
-    def _is_live(self, group: list[Read]) -> bool:
-        return self.live or group[-1].offset >= self.replay_until
-
-    def _arrivals(self, group: list[Read], moment: Moment) -> Arrivals:
-        clock = group[-1].clock
-        bodies = tuple(read.body for read in group if read.body)
-        metrics = self._shared.signals[self.place.topic] == "metrics"
-        marks = self.position.watermarks
-        if bodies:
-            marks = (marks[0], clock) if metrics else (clock, marks[1])
-        self.position = replace(self.position, clock=clock, watermarks=marks)
-        live = self._is_live(group)
-        tick = not live and clock - self._ticked >= TICK
-        if tick:
-            self._ticked = clock
-        return Arrivals(
-            clock=clock,
-            traces=() if metrics else bodies,
-            metrics=bodies if metrics else (),
-            live=live,
-            tick=tick,
-            watermarks=marks,
-            ahead_ns=moment.ahead_ns if live else 0,
-            doubt_ns=moment.doubt_ns if live else 0,
-            origin=self._origin(),
-        )
 
     def _look_how_far(self) -> None:
         high = self._reader.high(self.place)
@@ -451,9 +290,7 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         if self.live or not (read or self.stuck):
             return []
         self.live = True
-        clock = self.position.clock or moment.now_ns / 1e9
-        marks = self.position.watermarks
-        return [Arrivals(clock, tick=True, watermarks=marks, origin=self._origin())]
+        return [self._emitter.tick(self.position.clock or moment.now_ns / 1e9)]
 
     def _tick(self, moment: Moment) -> list[Arrivals]:
         """A tick for all, where this partition is the first to see that one is due."""
@@ -462,7 +299,7 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         if clock is None:
             return []
         marks = watermarks(member.position for member in crew.members())
-        return [Arrivals(clock, tick=True, watermarks=marks, origin=self._origin())]
+        return [self._emitter.tick(clock, marks=marks)]
 
 
 def _recalled_since(position: Position) -> float:

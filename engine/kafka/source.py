@@ -13,10 +13,11 @@ from pathlib import Path
 from bytewax.inputs import FixedPartitionedSource
 
 from engine.kafka.crew import Crew
-from engine.kafka.partition import KafkaPartition, Shared
+from engine.kafka.partition import KafkaPartition
 from engine.kafka.places import Place, place_of, slots_for
 from engine.kafka.position import Position
 from engine.kafka.reader import Reader
+from engine.kafka.shared import Shared
 from engine.spool.arrivals import Arrivals
 
 

@@ -15,13 +15,11 @@ class Read(NamedTuple):
         offset: of it.
         clock: Unix seconds at which it counts as having arrived.
         body: as the flow reads it; empty where there is nothing in it to count.
-        metrics: it holds metrics, and traces otherwise.
     """
 
     offset: int
     clock: float
     body: bytes
-    metrics: bool
 
 
 def clock_of(message: Message, moment: Moment, not_before: float) -> float:

@@ -316,7 +316,7 @@ class EngineMetrics:
         )
         self.undecodable = self._counter(
             "burnline_undecodable_payloads",
-            "Acknowledged payloads that the flow could not decode; the log has the reason.",
+            "Payloads, acknowledged or from Kafka, that could not be decoded; the log has the reason.",
             ("signal",),
         )
         self.apart = self._counter(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.scale import reproduction, throughput, wire
 from benchmarks.scale.parts import Marks, Parts
 from benchmarks.scale.restarts import run
 from benchmarks.scale.series import Steps, plan_of
@@ -123,3 +124,19 @@ def test_a_shard_with_a_made_up_month_is_a_sound_one():
             np.testing.assert_array_equal(level.sums[:40, -1], sum(buckets))
     (decision,) = shard.take(shard.events(1_800_000_001.0, 1.0))
     assert (decision.total >= decision.bad).all()
+
+
+def test_costs_that_are_calibrated_give_the_rates_that_they_came_from():
+    rates = dict(zip(throughput.LOADS, (571e3, 368e3), strict=False))
+    costs = reproduction.calibrated(rates, 0.05, wire.Exchange(352, 98, 40e-6, 3.3e-6))
+    measured = {
+        (load.name, way.name): [throughput.Outcome(rate, 1e6 / rate)]
+        for load, rate in rates.items()
+        for way in throughput.WAYS
+    }
+    found = reproduction.compared(measured, costs)
+    for one in found:
+        if one.way == throughput.WAYS[0].name:
+            assert one.foretold == pytest.approx(one.spent, rel=0.03)
+        else:
+            assert 1.0 < one.foretold / one.waited < 2.1

@@ -103,7 +103,7 @@ class Calls:
 
 @contextmanager
 def slowly(calls: Calls, messages: int, partitions: Iterable[int] = (0,)) -> Iterator[None]:
-    """Write so many messages to each partition, a few at a time, from the block's start on; all of them by its end."""
+    """Write so many messages to each partition from the block's start on; all of them by its end."""
     partitions = tuple(partitions)
     failed: list[BaseException] = []
 

@@ -67,6 +67,19 @@ def test_partitions_are_added_while_it_reads(tmp_path, kafka, topics, name):
         readers.settled(calls.expected)
 
 
+def test_a_topic_comes_later_than_the_engine(tmp_path, kafka, topics, name):
+    calls = Calls(topics, name)
+    with ended(Readers(tmp_path, kafka, name)) as readers:
+        readers.start()
+        topics.create(name, 3)
+        calls.write(10, range(3))
+        readers.settled(calls.expected)
+        readers.stop(signal.SIGKILL)
+        calls.write(10, range(3))
+        readers.start()
+        readers.settled(calls.expected)
+
+
 def test_the_engine_is_killed_at_random_moments(tmp_path, kafka, topics, name):
     topics.create(name, 3, message_timestamp_type="LogAppendTime")
     calls = Calls(topics, name)

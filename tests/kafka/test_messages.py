@@ -1,7 +1,7 @@
-"""Messages of unusual kinds: aborted, huge, empty."""
+"""Messages of unusual kinds: aborted, huge, empty; and what others see of what was read."""
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from tests.kafka.calls import Calls
 from tests.kafka.readers import Readers, ended
@@ -51,3 +51,20 @@ def test_huge_and_empty_ones(tmp_path, kafka, topics, name):
     with ended(Readers(tmp_path, kafka, name)) as readers:
         readers.start()
         readers.settled(calls.expected)
+
+
+def test_tools_that_show_lag_see_it_under_the_group_of_the_file(tmp_path, kafka, topics, name):
+    topics.create(name, 2)
+    calls = Calls(topics, name)
+    calls.write(10, (0, 1))
+    config = tmp_path / "kafka.properties"
+    config.write_text(f"group.id={name}-readers\n")
+    places = [TopicPartition(name, number) for number in (0, 1)]
+    with ended(Readers(tmp_path, kafka, name, KAFKA_CONFIG=str(config))) as readers:
+        readers.start()
+        readers.settled(calls.expected)
+        asks = Consumer({"bootstrap.servers": kafka.address, "group.id": f"{name}-readers"})
+        try:
+            eventually(lambda: [p.offset for p in asks.committed(places, 10)] == [10, 10], 30)
+        finally:
+            asks.close()

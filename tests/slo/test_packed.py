@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -24,6 +24,7 @@ counts = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(counts, st.booleans())
 def test_any_counts_come_back(array, sliced):
     array = array[:, : array.shape[1] // 2] if sliced else array
@@ -71,6 +72,7 @@ def test_a_level_of_an_earlier_version_comes_back():
     _equal(back, level)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2 * BLOCK + 3), min_size=1, max_size=6))
 def test_a_list_that_grows_comes_back_after_each_snapshot(lengths):
     blocks = Blocks()

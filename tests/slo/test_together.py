@@ -193,11 +193,3 @@ def test_a_part_fewer_is_no_longer_waited_for() -> None:
         together.take([Said(1.0, Origin(name, 3))])
     together.take([Said(2.0, Origin("a", 2))])
     assert [s.live for s in together.take([Said(2.0, Origin("b", 2))])][-1]
-
-
-def test_the_last_word_of_a_part_is_not_passed_on() -> None:
-    together: Together[Said] = Together()
-    assert together.take([Said(1.0, Origin("a", 1, ending=True))]) == []
-    together.take([Said(1.0, Origin("a", 2))])
-    assert together.take([Said(1.0, Origin("b", 2, ending=True))]) == []
-    assert [s.clock for s in together.held()] == [1.0]  # `b` was in the middle of a replay

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from dataflows.cluster import company as company_module
 from dataflows.cluster.company import ClusterEnded, Company
@@ -166,11 +167,14 @@ def test_what_burns_is_told_when_it_changes(
 
 
 def test_others_that_run_the_flow_are_told_why_it_ends(process: Process) -> None:
-    said: list[str] = []
     ended = threading.Event()
-    process.company.watch(lambda why: (said.append(why), ended.set())[0])
-    process.link.gone = 1
-    assert ended.wait(10)
+    with capture_logs() as logs:
+        process.company.watch(ended.set)
+        process.link.gone = 1
+        assert ended.wait(10)
+        process.company._last_words()
+    said = [line["event"] for line in logs]
+    assert len(said) == 1
     assert "process 1 of the cluster (b:2) is gone" in said[0]
 
 

@@ -14,11 +14,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from engine.kafka.crew import Crew
 from engine.kafka.errors import PARTITION_END, Trouble
-from engine.kafka.partition import KafkaPartition, Shared
+from engine.kafka.partition import KafkaPartition
 from engine.kafka.payloads import Tally
 from engine.kafka.places import Place
 from engine.kafka.position import Position
 from engine.kafka.settings import Encoding, First, KafkaSettings
+from engine.kafka.shared import Shared
 from engine.kafka.topics import Bounds
 from engine.spool.arrivals import Arrivals
 from engine.spool.clock import Clock
@@ -223,14 +224,12 @@ class World:
         self,
         partitions: int = 1,
         *,
-        cluster: bool = False,
         first: First = "earliest",
         encoding: Encoding = "otlp_proto",
         slots: int | None = None,
         pieces: Iterator[int] | None = None,
     ) -> None:
         self.kafka = FakeCluster(partitions)
-        self.in_cluster = cluster
         self.settings = KafkaSettings("", (TOPIC,), encoding=encoding, first=first)
         self.slots = slots or partitions
         self.pieces = pieces
@@ -260,7 +259,6 @@ class World:
             trouble=Trouble(),
             lost=lambda topic, count: self.lost.update({topic: count}),
             stopping=lambda: self.stopping,
-            cluster=self.in_cluster,
             decided=self.decided,
         )
         self.reader = FakeReader(self.kafka, self.pieces)

@@ -10,15 +10,14 @@ from engine.kafka.places import Place
 from engine.kafka.position import Position
 from tests.engine.kafka.fakes import TOPIC, World, names, request
 
-PARTITIONS = 3
-acts = st.one_of(
-    st.tuples(st.just("write"), st.integers(0, PARTITIONS - 1)),
-    st.tuples(st.just("junk"), st.integers(0, PARTITIONS - 1)),
-    st.tuples(st.just("nothing"), st.integers(0, PARTITIONS - 1)),
-    st.tuples(st.just("mark"), st.integers(0, PARTITIONS - 1)),
-    st.tuples(st.just("read"), st.integers(0, PARTITIONS - 1)),
-    st.tuples(st.sampled_from(("read all", "save", "kill", "deliver", "grow", "wait")), st.just(0)),
+PARTITIONS = 2
+# What breaks is a few of these in a row, so the plain ones come more often.
+ACTS = (
+    *("write", "read") * 4,
+    *("junk", "save", "kill", "read all") * 2,
+    *("nothing", "mark", "deliver", "grow", "wait"),
 )
+acts = st.tuples(st.sampled_from(ACTS), st.sampled_from((0, 0, 0, 1)))
 
 
 class Run:
@@ -39,7 +38,7 @@ class Run:
             kafka.mark(number)
         elif act in {"write", "junk", "nothing"} and kafka.exists(place):
             self.write(act, place)
-        elif number == 0:
+        else:
             self.do_to_all(act)
 
     def write(self, act: str, place: Place) -> None:
@@ -77,8 +76,10 @@ class Run:
         self.world.letters.deliver()
 
 
-@given(script=st.lists(acts, max_size=60), pieces=st.lists(st.integers(0, 3), min_size=1))
-@settings(deadline=None, max_examples=60)
+@given(
+    script=st.lists(acts, min_size=10, max_size=50), pieces=st.lists(st.integers(0, 2), min_size=1)
+)
+@settings(deadline=None, max_examples=80)
 def test_each_message_is_counted_once(script: list[tuple[str, int]], pieces: list[int]) -> None:
     run = Run(pieces)
     for act, number in script:

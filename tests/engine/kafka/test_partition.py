@@ -422,24 +422,6 @@ def test_marks_of_transactions_at_the_end_keep_nobody_from_being_live() -> None:
 # The end
 
 
-def test_the_end_is_told_to_a_cluster_once_and_not_to_one_process() -> None:
-    alone = World(2)
-    _all(alone)
-    alone.stopping = True
-    for part in alone.parts:
-        with pytest.raises(StopIteration):
-            part.next_batch()
-    world = World(2, cluster=True)
-    _all(world)
-    world.stopping = True
-    (last,) = world.parts[0].next_batch()
-    assert last.origin == Origin("spans/0", 2, ending=True)
-    assert (last.tick, last.traces) == (True, ())
-    for part in world.parts:
-        with pytest.raises(StopIteration):
-            part.next_batch()
-
-
 def test_reads_are_in_step_and_a_slot_without_partition_hardly_ever_looks() -> None:
     world = World(1, slots=2)
     _all(world)
