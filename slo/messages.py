@@ -1,8 +1,10 @@
 """What the steps of a shard tell each other: deposits in, updates from level to level."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import groupby, repeat
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +63,53 @@ class Deposit:
     watermarks: tuple[float, float] = (0.0, 0.0)
     ahead_ns: int = 0
     origin: Origin = WHOLE
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by columns: a series' name costs a tuple of texts then, and no object of its own."""
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        entries = b"".join(np.asarray(part, np.int64).tobytes() for part in self.entries)
+        if not self.tallies:
+            return _unpacked, (plain, _runs(self.keys), entries, ())
+        keys, *columns = zip(*self.tallies, strict=True)
+        return _unpacked, (plain, _runs(self.keys), entries, (_runs(keys), *columns))
+
+
+_PLAIN = tuple(f.name for f in fields(Deposit) if f.name not in ("keys", "entries", "tallies"))
+# (objective, generation, groups) of series that follow each other.
+_Runs = list[tuple[str, str, list[tuple[str, ...] | None]]]
+
+
+def _runs(keys: Iterable[SeriesKey]) -> _Runs:
+    return [
+        (objective, generation, [key.group for key in run])
+        for (objective, generation), run in groupby(keys, itemgetter(0, 2))
+    ]
+
+
+def _series(runs: _Runs) -> list[SeriesKey]:
+    # As `SeriesKey(...)` for each, without a call of Python for each.
+    return [
+        key
+        for objective, generation, groups in runs
+        for key in map(
+            tuple.__new__,
+            repeat(SeriesKey),
+            zip(repeat(objective), groups, repeat(generation), strict=False),
+        )
+    ]
+
+
+def _unpacked(
+    plain: Mapping[str, Any], runs: _Runs, numbers: bytes, tallies: Sequence[Any]
+) -> Deposit:
+    flat = np.frombuffer(bytearray(numbers), np.int64)
+    m = len(flat) // 4
+    entries = Entries(flat[:m], flat[m : 2 * m], flat[2 * m :].reshape(m, 2))
+    told: Iterable[Tally] = ()
+    if tallies:
+        keys, *columns = tallies
+        told = map(tuple.__new__, repeat(Tally), zip(_series(keys), *columns, strict=True))
+    return Deposit(keys=tuple(_series(runs)), entries=entries, tallies=tuple(told), **plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +174,12 @@ class Update:
 
 def merge(deposits: Sequence[Deposit]) -> Deposit:
     """Several deposits of one shard as one, at the clock of the newest."""
+    if len(deposits) == 1:
+        return deposits[0]
     keys: list[SeriesKey] = []
-    entries = Entries.none()
+    entries: list[Entries] = []
     for deposit in deposits:
-        shifted = deposit.entries._replace(rows=deposit.entries.rows + len(keys))
-        entries = entries.also(shifted)
+        entries.append(deposit.entries._replace(rows=deposit.entries.rows + len(keys)))
         keys.extend(deposit.keys)
     marks = [deposit.watermarks for deposit in deposits]
     return Deposit(
@@ -138,7 +188,7 @@ def merge(deposits: Sequence[Deposit]) -> Deposit:
         live=deposits[-1].live,
         exact=deposits[-1].exact,
         keys=tuple(keys),
-        entries=entries,
+        entries=Entries(*map(np.concatenate, zip(*entries, strict=True))),
         points=tuple(point for deposit in deposits for point in deposit.points),
         tallies=tuple(tally for deposit in deposits for tally in deposit.tallies),
         watermarks=(max(mark[0] for mark in marks), max(mark[1] for mark in marks)),

@@ -202,6 +202,8 @@ class Intake:
 
     def _tally(self, tally: Tally) -> Tally:
         """A tally of the series that counts it: beyond the limit, of the one that all share."""
+        if tally.key in self.rows:
+            return tally
         key = self.keys[self.row(tally.key)]
         if key == tally.key:
             return tally
@@ -274,7 +276,10 @@ class Intake:
     def _rows_of(self, deposit: Deposit) -> Entries:
         if not len(deposit.entries.rows):
             return deposit.entries
-        rows = np.array([self.row(key) for key in deposit.keys], np.int64)
+        known = list(map(self.rows.get, deposit.keys))
+        if None in known:
+            known = [self.row(key) for key in deposit.keys]
+        rows = np.array(known, np.int64)
         return deposit.entries._replace(rows=rows[deposit.entries.rows])
 
     def _increments(self, points: Sequence[Point], ahead_ns: int) -> Entries:

@@ -44,16 +44,16 @@ class Costs:
 
     span: float = 1.0e-6
     arrival: float = 2e-3
-    entry: float = 12e-6
+    entry: float = 3e-6
     locked: float = 0.03
     deposit: float = 0.2e-3
     counted: float = 2e-6
     row: float = 0.045e-6
     tick: float = 0.18e-6
-    told: float = 25e-6
-    told_entry: float = 2.6e-6
-    told_bytes: float = 352.0
-    told_entry_bytes: float = 132.0
+    told: float = 15e-6
+    told_entry: float = 1.3e-6
+    told_bytes: float = 205.0
+    told_entry_bytes: float = 92.0
     saved: float = 0.6e-6
     saved_bytes: float = 440.0
     resumed: float = 20e-6

@@ -55,6 +55,21 @@ def group_rows(
     return classes, firsts[:found].copy()
 
 
+def distinct(
+    *parts: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the distinct tuples of numbers, in the order in which they come first.
+
+    Args:
+        parts: `int64[n]` each.
+
+    Returns:
+        As `group_rows`.
+    """
+    bits = np.stack(parts)
+    return group_rows(np.zeros(bits.shape, np.uint8), bits)
+
+
 def warm_up() -> None:
     """Compile both kernels, or load them from numba's cache."""
     ids, _ = group_rows(np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.int64))

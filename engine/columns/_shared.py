@@ -9,18 +9,71 @@ from numpy.typing import NDArray
 from engine.columns._grouping import group_rows
 from engine.columns.points import LONGEST_VALUE
 from slo.columns import Field, Kind, SpanBatch
+from slo.explain import Values, merged_values
 from slo.masks import mask
 from slo.traceql import Filter
 
 NANOSECONDS = Field("intrinsic", "duration")
 
 
-@dataclass(slots=True)
 class Classes:
-    """Rows grouped by the values of some fields."""
+    """Rows grouped by the values of some fields.
 
-    ids: NDArray[np.int64]
-    values: list[tuple[str, ...]]
+    Two classes may read alike, such as those of the number 1 and of the text "1".
+
+    Args:
+        ids: `int64[n]`, each row's class.
+        texts: of each field the value of each class, as label text.
+        size: how many classes there are.
+    """
+
+    def __init__(self, ids: NDArray[np.int64], texts: list[list[str]], size: int) -> None:
+        self.ids = ids
+        self.size = size
+        self._texts = texts
+        self._heads: dict[int, list[Values]] = {}
+        self._tails: dict[tuple[int, tuple[int, ...]], tuple[NDArray[np.int64], list[Values]]] = {}
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def values(self) -> list[Values]:
+        """All values of each class."""
+        return self.heads(len(self._texts))
+
+    def heads(self, width: int) -> list[Values]:
+        """The first values of each class."""
+        found = self._heads.get(width)
+        if found is None:
+            found = self._heads[width] = _zipped(self._texts[:width], self.size)
+        return found
+
+    def tails(
+        self, width: int, merged: tuple[int, ...] = ()
+    ) -> tuple[NDArray[np.int64], list[Values]]:
+        """What the values after the first are, each distinct combination once.
+
+        Args:
+            width: how many to leave out.
+            merged: which of those after that to take as if all had one.
+
+        Returns:
+            `int64[classes]`, the number of each one's combination, and the combinations.
+        """
+        found = self._tails.get((width, merged))
+        if found is None:
+            numbers: dict[Values, int] = {}
+            combinations = _zipped(self._texts[width:], self.size)
+            if merged:
+                combinations = [merged_values(each, merged) for each in combinations]
+            ids = [numbers.setdefault(each, len(numbers)) for each in combinations]
+            found = self._tails[width, merged] = np.array(ids, np.int64), list(numbers)
+        return found
+
+
+def _zipped(texts: list[list[str]], size: int) -> list[Values]:
+    return list(zip(*texts, strict=True)) if texts else [()] * size
 
 
 @dataclass(slots=True)
@@ -73,18 +126,24 @@ class Shared:
 
 def _classify(batch: SpanBatch, columns: tuple[Field, ...]) -> Classes:
     if not columns:
-        return Classes(np.zeros(len(batch), np.int64), [()])
+        return Classes(np.zeros(len(batch), np.int64), [], 1)
     kinds = np.stack([batch.columns[f].kinds for f in columns])
     bits = np.stack([batch.columns[f].bits for f in columns])
     ids, firsts = group_rows(kinds, bits)
-    values = [texts(kinds[i, firsts], bits[i, firsts], batch.strings) for i in range(len(columns))]
-    return Classes(ids, list(zip(*values, strict=True)))
+    # A field may be among those of the group and among the explained.
+    found: dict[Field, list[str]] = {}
+    for i, column in enumerate(columns):
+        if column not in found:
+            found[column] = texts(kinds[i, firsts], bits[i, firsts], batch.strings)
+    return Classes(ids, [found[column] for column in columns], len(firsts))
 
 
 def texts(kinds: NDArray[np.uint8], bits: NDArray[np.int64], strings: Sequence[str]) -> list[str]:
     """Values as label text, cut to a length; absent and uncomparable ones are empty."""
     if not kinds.any():
         return [""] * len(kinds)
+    if (kinds == Kind.STRING).all():
+        return [strings[code][:LONGEST_VALUE] for code in bits.tolist()]
     floats = bits.view(np.float64)
     found = []
     for i, (kind, value) in enumerate(zip(kinds.tolist(), bits.tolist(), strict=True)):

@@ -6,9 +6,9 @@ of equal group and explanation values, and only counts by (series, bucket) leave
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from engine.columns._money import count_money, price
 from engine.columns._otlp_metrics import parse
 from engine.columns._places import Places
 from engine.columns._shared import Classes, Shared
+from engine.columns._sums import Cells, Counted, Share, Sums
 from engine.columns.memory import CallMemory
 from engine.columns.points import PointReader
 from engine.columns.sampling import SpanSampler
@@ -42,15 +43,14 @@ from slo.anomalies.messages import Sample, Sampled, WatchedPoint
 from slo.anomalies.model import Monitor
 from slo.columns import SpanBatch
 from slo.decision import SeriesKey
-from slo.explain import merged_values, named_dimensions
+from slo.explain import named_dimensions
 from slo.increments import Point
 from slo.masks import fields
-from slo.messages import Deposit, Tally
+from slo.messages import Deposit
 from slo.model import HistogramSli, Objective, SpanSli, SpendSli
-from slo.plan import beside
 from slo.traceql import Filter
 from slo.usage.messages import Mode, Used
-from slo.windows import GRANULARITIES, Entries
+from slo.windows import GRANULARITIES
 
 BUCKET = GRANULARITIES[0]
 # Above so many cells a dense table of (class, bucket) costs more than sorting the rows.
@@ -78,7 +78,6 @@ KERNELS = (
     _usage_kernel.tally,
 )
 
-T = TypeVar("T", bound=Hashable)
 S = TypeVar("S")
 Report = Callable[[str, str], None]
 Apart = Callable[[str, int], None]
@@ -117,23 +116,6 @@ class Measured:
         placed = time_ns + self.ahead_ns
         self.skewed += placed > self.clock_ns
         self.place("metrics", placed // 10**9, 1)
-
-
-@dataclass(slots=True)
-class _Shard:
-    """What is gathered for one shard."""
-
-    keys: dict[SeriesKey, int] = field(default_factory=dict)
-    rows: list[int] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-    counts: list[tuple[int, int]] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)
-    tallies: list[Tally] = field(default_factory=list)
-
-    def add(self, key: SeriesKey, time: int, bad: int, total: int) -> None:
-        self.rows.append(self.keys.setdefault(key, len(self.keys)))
-        self.times.append(time)
-        self.counts.append((bad, total))
 
 
 @dataclass(slots=True)
@@ -228,7 +210,7 @@ class Measurer:
         return []
 
     def _measure(self, arrivals: Arrivals) -> list[tuple[str, Deposit | Sampled | Used]]:
-        gathered: dict[str, _Shard] = {}
+        gathered: dict[str, Share] = {}
         watched: dict[str, _Watched] = {}
         called: dict[str, Gathered] = {}
         clock_ns = min(int(arrivals.clock * 1e9), LATEST_NS)
@@ -269,7 +251,7 @@ class Measurer:
         ends: NDArray[np.uint64],
         clock_ns: int,
         limit_ns: int,
-        gathered: dict[str, _Shard],
+        gathered: dict[str, Share],
         watched: dict[str, _Watched],
     ) -> dict[str, Gathered]:
         placeable = self._placeable(ends, limit_ns)
@@ -285,33 +267,40 @@ class Measurer:
         shared: Shared,
         numbers: NDArray[np.int64],
         placeable: NDArray[np.bool_],
-        gathered: dict[str, _Shard],
+        gathered: dict[str, Share],
     ) -> None:
         buckets, ids = _number_buckets(numbers)
+        seconds = buckets * BUCKET
+        sums = Sums(self._places)
         refused: NDArray[np.bool_] | None = None
         for objective in self._spans:
             total = shared.mask(objective.sli.total) & placeable
             if not total.any():
                 continue
+            grouped = shared.classes(objective.columns)
             if isinstance(objective.sli, SpendSli):
                 cost = price(shared, objective.sli.cost, total)
                 refused = cost.refused if refused is None else refused | cost.refused
-                grouped = shared.classes(objective.columns)
                 spent, apart = count_money(grouped, ids, len(buckets), total, cost)
-                dearest = _examples(shared.batch, grouped.ids, cost.priced, cost.nanodollars)
-                self._gather(objective, grouped, _Cells(*spent), buckets, dearest, gathered)
-                self._gather_apart(objective, grouped, _Cells(*apart), buckets, gathered)
-                continue
-            bad = (
-                shared.mask(objective.sli.bad)
-                if objective.sli.bad is not None
-                else ~shared.mask(_good(objective.sli))
-            )
-            bad = bad & total
-            grouped = shared.classes(objective.columns)
-            found = _count(grouped, ids, len(buckets), total, bad)
-            examples = _examples(shared.batch, grouped.ids, bad)
-            self._gather(objective, grouped, found, buckets, examples, gathered)
+                found = Cells(*spent)
+                examples = _examples(shared.batch, grouped.ids, cost.priced, cost.nanodollars)
+                sums.add(objective.counted, grouped, found, seconds, examples)
+                sums.add_apart(objective.counted, grouped, Cells(*apart), seconds)
+            else:
+                bad = (
+                    shared.mask(objective.sli.bad)
+                    if objective.sli.bad is not None
+                    else ~shared.mask(_good(objective.sli))
+                )
+                bad = bad & total
+                found = _count(grouped, ids, len(buckets), total, bad)
+                examples = _examples(shared.batch, grouped.ids, bad)
+                sums.add(objective.counted, grouped, found, seconds, examples)
+            for bucket, late in enumerate(found.totals(len(buckets))):
+                if late:
+                    self._found.place("traces", int(seconds[bucket]), late)
+        for shard, share in sums.by_shard():
+            gathered[self.shards[shard]] = share
         if refused is not None and refused.any():
             self.apart("cost", int(refused.sum()))
 
@@ -330,80 +319,11 @@ class Measurer:
         placeable: NDArray[np.bool_] = ended & due
         return placeable
 
-    def _gather(
-        self,
-        objective: "_SpanObjective",
-        grouped: Classes,
-        found: "_Cells",
-        buckets: NDArray[np.int64],
-        examples: Mapping[int, list[str]],
-        gathered: dict[str, _Shard],
-    ) -> None:
-        width = len(objective.by)
-        generation = self._generations[objective.id]
-        classes, cells = np.unique(found.classes, return_inverse=True)
-        values = [grouped.values[class_] for class_ in classes.tolist()]
-        places = _Numbered(
-            self._places.of(SeriesKey(objective.id, one[:width], generation)) for one in values
-        )
-        seconds = (buckets * BUCKET).tolist()
-        sums = _added(places.ids[cells] * len(buckets) + found.buckets, found.counts)
-        for cell, bad, total in sums:
-            number, bucket = divmod(cell, len(buckets))
-            place = places.distinct[number]
-            _of(place.shard, gathered, _Shard).add(place.key, seconds[bucket], bad, total)
-        overall = {
-            bucket: (bad, total) for bucket, bad, total in _added(found.buckets, found.counts)
-        }
-        for bucket, (_, total) in overall.items():
-            self._found.place("traces", seconds[bucket], total)
-        if width:
-            whole = self._places.of(SeriesKey(objective.id, None, generation))
-            shard = _of(whole.shard, gathered, _Shard)
-            for bucket, (bad, total) in overall.items():
-                shard.add(whole.key, seconds[bucket], bad, total)
-        if objective.explain:
-            named = objective.named
-            told = _Numbered(
-                (place, merged_values(one[width:], named) if place.shared else one[width:])
-                for place, one in zip(places.all(), values, strict=True)
-            )
-            traces = {
-                told.ids[at]: examples[class_]
-                for at, class_ in enumerate(classes.tolist())
-                if class_ in examples
-            }
-            for number, bad, total in _added(told.ids[cells], found.counts):
-                place, explained = told.distinct[number]
-                ids = tuple(traces.get(number, ()))
-                tally = Tally(place.key, explained, bad, total, ids)
-                _of(place.shard, gathered, _Shard).tallies.append(tally)
-
-    def _gather_apart(
-        self,
-        objective: "_SpanObjective",
-        grouped: Classes,
-        found: "_Cells",
-        buckets: NDArray[np.int64],
-        gathered: dict[str, _Shard],
-    ) -> None:
-        """Calls without a price that can be used, in the shard of the budget's series."""
-        width, generation = len(objective.by), self._generations[objective.id]
-        for class_, bucket, (refused, unpriced) in zip(
-            found.classes.tolist(), found.buckets.tolist(), found.counts.tolist(), strict=True
-        ):
-            groups = {grouped.values[class_][:width], *((None,) if width else ())}
-            for group in groups:
-                place = self._places.of(SeriesKey(objective.id, group, generation))
-                shard = _of(place.shard, gathered, _Shard)
-                second = int(buckets[bucket]) * BUCKET
-                shard.add(beside(place.key), second, refused, unpriced)
-
     def _read_points(
         self,
         payloads: Sequence[bytes],
         limit_ns: int,
-        gathered: dict[str, _Shard],
+        gathered: dict[str, Share],
         watched: dict[str, _Watched],
     ) -> None:
         for payload in payloads:
@@ -426,7 +346,7 @@ class Measurer:
             self._tell_of_points(self._points)
 
     def _gather_points(
-        self, points: Sequence[Point], limit_ns: int, gathered: dict[str, _Shard]
+        self, points: Sequence[Point], limit_ns: int, gathered: dict[str, Share]
     ) -> None:
         self._found.points += len(points)
         for point in points:
@@ -437,7 +357,8 @@ class Measurer:
             self._found.point(point.time_ns)
             # All points of an objective go to one shard: increments need to see them all.
             key = SeriesKey(point.objective, None, self._generations[point.objective])
-            _of(self._places.of(key).shard, gathered, _Shard).points.append(point)
+            shard = self.shards[self._places.of(key).shard]
+            _of(shard, gathered, Share).points.append(point)
 
     def _tell_of_points(self, reader: PointReader) -> None:
         for reason, ignored in (reader.ignored - self._ignored).items():
@@ -468,9 +389,13 @@ class _SpanObjective:
             raise TypeError(f"{objective.id} does not count spans")
         self.id = objective.id
         self.sli = objective.sli
-        self.by = objective.by
-        self.explain = objective.explain
-        self.named = named_dimensions(objective)
+        self.counted = Counted(
+            objective.id,
+            objective.generation,
+            len(objective.by),
+            explains=bool(objective.explain),
+            named=named_dimensions(objective),
+        )
         self.columns = objective.by + objective.explain
         if isinstance(self.sli, SpendSli):
             self.fields = {*self.columns, self.sli.cost, llm.UNPRICED, *fields(self.sli.total)}
@@ -494,64 +419,24 @@ def _number_buckets(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDAr
     return distinct, ids
 
 
-class _Cells(NamedTuple):
-    """Events by class and bucket; parallel arrays of the cells that have any.
-
-    Attributes:
-        classes: the row classes.
-        buckets: numbers of buckets.
-        counts: `int64[n, 2]`, (bad, total).
-    """
-
-    classes: NDArray[np.int64]
-    buckets: NDArray[np.int64]
-    counts: NDArray[np.int64]
-
-
 def _count(
     grouped: Classes,
     buckets: NDArray[np.int64],
     n_buckets: int,
     total: NDArray[np.bool_],
     bad: NDArray[np.bool_],
-) -> _Cells:
+) -> Cells:
     """Count rows by class and bucket."""
-    n_classes = len(grouped.values)
+    n_classes = len(grouped)
     if n_classes * n_buckets <= DENSE_CELLS:
         counts = count(grouped.ids, buckets, total, bad, n_classes, n_buckets)
         at = np.nonzero(counts[:, :, 1])
-        return _Cells(at[0], at[1], counts[at])
+        return Cells(at[0], at[1], counts[at])
     combined = (grouped.ids * n_buckets + buckets)[total]
     distinct, ids = np.unique(combined, return_inverse=True)
     totals = np.bincount(ids, minlength=len(distinct))
     bads = np.bincount(ids[bad[total]], minlength=len(distinct))
-    return _Cells(*np.divmod(distinct, n_buckets), np.stack([bads, totals], axis=1))
-
-
-class _Numbered(Generic[T]):
-    """Things, each distinct one with a number.
-
-    Attributes:
-        ids: the number of each.
-        distinct: by number.
-    """
-
-    def __init__(self, things: Iterable[T]) -> None:
-        numbers: dict[T, int] = {}
-        self.ids = np.array([numbers.setdefault(each, len(numbers)) for each in things], np.int64)
-        self.distinct = list(numbers)
-
-    def all(self) -> Iterator[T]:
-        """Each, as they came."""
-        return (self.distinct[number] for number in self.ids.tolist())
-
-
-def _added(ids: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-    """(id, bad, total) of each distinct id."""
-    distinct, at = np.unique(ids, return_inverse=True)
-    sums = np.zeros((len(distinct), 2), np.int64)
-    np.add.at(sums, at, counts)
-    return zip(distinct.tolist(), *sums.T.tolist(), strict=True)
+    return Cells(*np.divmod(distinct, n_buckets), np.stack([bads, totals], axis=1))
 
 
 def _of(name: str, gathered: dict[str, S], make: Callable[[], S]) -> S:
@@ -566,23 +451,23 @@ def _examples(
     classes: NDArray[np.int64],
     bad: NDArray[np.bool_],
     weights: NDArray[np.int64] | None = None,
-) -> dict[int, list[str]]:
+) -> dict[int, str]:
     """The trace id of the last bad row of each class that has one; with weights of the heaviest."""
     rows = np.flatnonzero(bad)
     if weights is not None:
         rows = rows[np.argsort(weights[rows], kind="stable")]
     if not len(rows):
         return {}
-    examples: dict[int, list[str]] = {}
     found, last = np.unique(classes[rows][::-1], return_index=True)
-    for class_, row in zip(found.tolist(), rows[::-1][last].tolist(), strict=True):
-        trace_id = batch.trace_ids[row]
-        if trace_id.any():
-            examples[class_] = [trace_id.tobytes().hex()]
-    return examples
+    ids = batch.trace_ids[rows[::-1][last]]
+    there = ids.any(axis=1)
+    text = ids[there].tobytes().hex()
+    each = 2 * ids.shape[1]
+    traces = [text[at : at + each] for at in range(0, len(text), each)]
+    return dict(zip(found[there].tolist(), traces, strict=True))
 
 
-def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
+def _deposit(name: str, arrivals: Arrivals, shard: Share | None) -> Deposit:
     if shard is None:
         return Deposit(
             shard=name,
@@ -593,22 +478,15 @@ def _deposit(name: str, arrivals: Arrivals, shard: _Shard | None) -> Deposit:
             ahead_ns=arrivals.ahead_ns,
             origin=arrivals.origin,
         )
-    entries = Entries.none()
-    if shard.rows:
-        entries = Entries(
-            np.array(shard.rows, np.int64),
-            np.array(shard.times, np.int64),
-            np.array(shard.counts, np.int64),
-        )
     return Deposit(
         shard=name,
         clock=arrivals.clock,
         live=arrivals.live,
         exact=arrivals.exact,
-        keys=tuple(shard.keys),
-        entries=entries,
+        keys=shard.keys,
+        entries=shard.entries,
         points=tuple(shard.points),
-        tallies=tuple(shard.tallies),
+        tallies=shard.tallies,
         watermarks=arrivals.watermarks,
         ahead_ns=arrivals.ahead_ns,
         origin=arrivals.origin,

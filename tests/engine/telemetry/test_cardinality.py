@@ -169,7 +169,7 @@ def test_places_are_remembered_in_bounds(monkeypatch: pytest.MonkeyPatch) -> Non
     places = _places.Places(4, Admitted())
     for n in range(1000):
         assert places.of(SeriesKey("o", (str(n),), "g")).key.group == (str(n),)
-        assert len(places._known) <= 50
+        assert len(places) <= 50
 
 
 def test_combinations_are_bounded_for_all_series_of_a_shard(
