@@ -142,7 +142,7 @@ class RemoteWriter:
     async def _keep(self, receiver: Receiver) -> None:
         while True:
             receiver.wake.clear()
-            while receiver.backlog.next() is not None:
+            while not receiver.backlog.empty():
                 async for attempt in AsyncRetrying(
                     retry=retry_if_exception_type(Exception),  # whatever fails, it goes on
                     wait=_wait,
@@ -154,7 +154,7 @@ class RemoteWriter:
 
     async def _send_last(self, receiver: Receiver) -> None:
         with contextlib.suppress(_NotTaken):  # what is left is told
-            while receiver.backlog.next() is not None:
+            while not receiver.backlog.empty():
                 await self._send_next(receiver)
 
     def _left(self, receiver: Receiver) -> None:
@@ -163,9 +163,17 @@ class RemoteWriter:
             log.warning("samples for remote write are lost", url=receiver.name, samples=pending)
 
     async def _send_next(self, receiver: Receiver) -> None:
-        chunk = receiver.backlog.next()
+        chunk = receiver.backlog.begin()
         if chunk is None:
             return
+        try:
+            await self._send(receiver, chunk)
+        except (_NotTaken, asyncio.CancelledError):
+            self._dropped(receiver, "backlog", receiver.backlog.failed())
+            raise
+        receiver.backlog.done(chunk)
+
+    async def _send(self, receiver: Receiver, chunk: Chunk) -> None:
         status, text, after = await self._post(receiver, chunk)
         size = chunk.stop - chunk.start
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -177,7 +185,6 @@ class RemoteWriter:
             # Not to be tried again, says the protocol: no later answer will differ.
             self._answered(receiver, taken=False)
             self._refused(receiver, size, f"{status}: {text}")
-        receiver.backlog.done(chunk)
 
     async def _post(self, receiver: Receiver, chunk: Chunk) -> tuple[int, str, float]:
         """Status, text and Retry-After of the answer."""

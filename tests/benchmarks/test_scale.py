@@ -104,7 +104,7 @@ def test_parts_are_read_to_their_ends_with_their_origins():
     part = source.build_part("arrivals", "traces/1", None)
     first, second = part.next_batch()[0], part.next_batch()[0]
     assert [first.traces, second.traces] == [(b"a", b"b"), (b"c",)]
-    assert first.origin == ("traces/1", 2, False)
+    assert first.origin == ("traces/1", 2)
     assert (first.tick, second.tick, marks.spans, part.snapshot()) == (True, False, 30, 3)
     with pytest.raises(StopIteration):
         part.next_batch()
