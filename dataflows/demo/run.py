@@ -124,7 +124,7 @@ class _Demo:
             directory = Path(stack.enter_context(made))
             configure(stack.enter_context((directory / "engine.log").open("w")), json=False)
             stack.callback(configure)
-            engine = self._engine = self._start(directory, stack)
+            engine = self._engine = self._start(directory, stack, signals)
             history_end = time.time()
             traffic = Traffic(self._trace, self._seed, history_end)
             sender = Sender(engine.addresses.otlp_http, traffic, history_end)
@@ -139,12 +139,11 @@ class _Demo:
                 self.outcome.spans = sender.spans
                 self.outcome.conclude(self._board, engine.plan.by_id)
 
-    def _start(self, directory: Path, stack: ExitStack) -> Engine:
+    def _start(self, directory: Path, stack: ExitStack, signals: Signals) -> Engine:
         say = self._console
         _say(say, "Burnline demo: an hour of traffic, then live; soon a model fails for a tenant.")
-        started = start_alertmanager(directory)
+        started = start_alertmanager(directory, stack, signals.held)
         if isinstance(started, Server):
-            stack.callback(started.stop)
             self._alertmanager = started
             self.outcome.alertmanager = True
             self._links.append(("Alertmanager", started.url))
@@ -164,9 +163,9 @@ class _Demo:
         )
         stack.callback(engine.stop)
         engine.start()
-        scraped = start_prometheus(directory, engine.addresses.http.removeprefix("http://"))
+        target = engine.addresses.http.removeprefix("http://")
+        scraped = start_prometheus(directory, target, stack, signals.held)
         if isinstance(scraped, Server):
-            stack.callback(scraped.stop)
             self._links.append(("Prometheus", scraped.url))
         else:
             self._notes.append(scraped)

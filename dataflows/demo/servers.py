@@ -7,8 +7,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+
+Held = Callable[[], AbstractContextManager[None]]
 
 READY_SECONDS = 15.0
 STOP_SECONDS = 5.0
@@ -91,13 +94,21 @@ class Server:
                 continue
 
 
-def start_alertmanager(directory: Path) -> Server | str:
-    """Start Alertmanager, or say why there is none."""
+def start_alertmanager(directory: Path, stack: ExitStack, held: Held) -> Server | str:
+    """Start Alertmanager, or say why there is none.
+
+    Args:
+        directory: of its own.
+        stack: stops it.
+        held: within, no signal interrupts.
+    """
     config = directory / "alertmanager.yml"
     config.write_text(_ALERTMANAGER_CONFIG, "utf-8")
     return _start(
         ("prometheus-alertmanager", "alertmanager"),
         directory,
+        stack,
+        held,
         lambda address: [
             f"--config.file={config}",
             f"--storage.path={directory / 'alertmanager'}",
@@ -107,13 +118,15 @@ def start_alertmanager(directory: Path) -> Server | str:
     )
 
 
-def start_prometheus(directory: Path, target: str) -> Server | str:
-    """Start Prometheus scraping `target` (HOST:PORT) every second, or say why there is none."""
+def start_prometheus(directory: Path, target: str, stack: ExitStack, held: Held) -> Server | str:
+    """Start Prometheus, which scrapes `target` (HOST:PORT) every second; else as Alertmanager."""
     config = directory / "prometheus.yml"
     config.write_text(_PROMETHEUS_CONFIG.format(target=target), "utf-8")
     return _start(
         ("prometheus",),
         directory,
+        stack,
+        held,
         lambda address: [
             f"--config.file={config}",
             f"--storage.tsdb.path={directory / 'prometheus'}",
@@ -123,7 +136,11 @@ def start_prometheus(directory: Path, target: str) -> Server | str:
 
 
 def _start(
-    names: tuple[str, ...], directory: Path, options: Callable[[str], list[str]]
+    names: tuple[str, ...],
+    directory: Path,
+    stack: ExitStack,
+    held: Held,
+    options: Callable[[str], list[str]],
 ) -> Server | str:
     """Start the first of these programs that the machine has."""
     program = next((found for name in names if (found := shutil.which(name))), None)
@@ -136,15 +153,13 @@ def _start(
         address = f"127.0.0.1:{free_port()}"
         log = directory / f"{name}-{attempt}.log"
         try:
-            server = Server(name, address, [program, *options(address)], log)
+            with held():
+                server = Server(name, address, [program, *options(address)], log)
+                stack.callback(server.stop)
         except OSError as error:
             return f"{program} does not start ({error.strerror})"
-        try:
-            if server.ready():
-                return server
-        except BaseException:
-            server.stop()
-            raise
+        if server.ready():
+            return server
         server.stop()
         complaint = server.complaint()
     return f"{program} does not get ready ({complaint})"

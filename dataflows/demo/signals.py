@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -29,6 +31,8 @@ class Signals:
 
     def __init__(self) -> None:
         self._before: dict[signal.Signals, object] = {}
+        self._holding = False
+        self._held: int | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -51,6 +55,20 @@ class Signals:
         for number in self._before:
             signal.signal(number, signal.SIG_IGN)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What comes within is raised at its end, so that what was started is noted, too."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+            if self._held is not None:
+                raise Interrupted(self._held)
+
     def _raise(self, number: int, _frame: FrameType | None) -> None:
         self.ignore()
+        if self._holding:
+            self._held = number
+            return
         raise Interrupted(number)

@@ -3,6 +3,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,14 @@ def _alive(pid: int) -> bool:
 @servers
 @have_servers
 def test_both_start_on_free_ports_and_are_gone_after_stop(tmp_path):
-    started = [start_alertmanager(tmp_path), start_prometheus(tmp_path, "127.0.0.1:1")]
-    try:
+    with ExitStack() as stack:
+        started = [
+            start_alertmanager(tmp_path, stack, nullcontext),
+            start_prometheus(tmp_path, "127.0.0.1:1", stack, nullcontext),
+        ]
         assert all(isinstance(server, Server) for server in started), started
         assert all(answers(server.address, "/-/ready") for server in started)
         assert find_page(started[0].address) is None
-    finally:
-        for server in started:
-            server.stop()
     for server in started:
         server.stop()  # again does nothing
         assert not answers(server.address, "/-/ready")
@@ -46,8 +47,11 @@ def test_both_start_on_free_ports_and_are_gone_after_stop(tmp_path):
 
 def test_without_the_programs_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert start_alertmanager(tmp_path) == "no Alertmanager on this machine"
-    assert start_prometheus(tmp_path, "127.0.0.1:1") == "no Prometheus on this machine"
+    with ExitStack() as stack:
+        said = start_alertmanager(tmp_path, stack, nullcontext)
+        assert said == "no Alertmanager on this machine"
+        said = start_prometheus(tmp_path, "127.0.0.1:1", stack, nullcontext)
+        assert said == "no Prometheus on this machine"
 
 
 def test_a_program_that_does_not_work_is_no_server_but_a_reason(tmp_path, monkeypatch):
@@ -55,10 +59,12 @@ def test_a_program_that_does_not_work_is_no_server_but_a_reason(tmp_path, monkey
     program.write_text("#!/bin/sh\necho first\necho broken >&2\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    said = start_prometheus(tmp_path, "127.0.0.1:1")
-    assert said == f"{program} does not get ready (first | broken)"
-    program.write_bytes(b"\x7fnothing that runs")
-    assert "does not start (" in str(start_prometheus(tmp_path, "127.0.0.1:1"))
+    with ExitStack() as stack:
+        said = start_prometheus(tmp_path, "127.0.0.1:1", stack, nullcontext)
+        assert said == f"{program} does not get ready (first | broken)"
+        program.write_bytes(b"\x7fnothing that runs")
+        said = start_prometheus(tmp_path, "127.0.0.1:1", stack, nullcontext)
+        assert "does not start (" in str(said)
 
 
 def test_stop_ends_the_whole_group_even_one_that_ignores_sigterm(tmp_path, monkeypatch):
@@ -118,3 +124,22 @@ def test_signals_interrupt_once():
         _interrupt_twice()
     assert caught.value.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def _interrupted_within(signals, done, error=None):
+    with signals.held():
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("started")
+        if error is not None:
+            raise error
+        done.append("noted")
+    done.append("never")
+
+
+@pytest.mark.parametrize("error", [None, OSError("no such program")])
+def test_a_signal_between_a_start_and_its_note_waits_for_the_end_of_both(error):
+    done = []
+    with Signals() as signals, pytest.raises(Interrupted) as raised:
+        _interrupted_within(signals, done, error)
+    assert done == ["started", "noted"][: 1 if error else 2]
+    assert raised.value.number == signal.SIGTERM
