@@ -1,5 +1,6 @@
-"""`python -m tests.kafka`: a broker to try things with, until Ctrl-C; fetched first where it is not there."""
+"""`python -m tests.kafka`: a broker to try things with, until Ctrl-C; fetched first where it is not here."""
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.kafka.jars import UnavailableError, fetch
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         fetch()
     except UnavailableError as why:
