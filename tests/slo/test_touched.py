@@ -238,3 +238,13 @@ def test_alerts_go_on_when_their_source_is_heard_again_whatever_row_it_touches()
         (decision,) = shard.take(_deposit(late + 1, [quiet], silent=False, live=True))
         assert not decision.alerts
         assert decision.ended
+
+
+def test_a_budget_that_is_consumed_within_a_bucket_is_told_before_the_bucket_ends():
+    with patch.multiple("slo.touched", FEW=0, MOST=float("inf")):
+        shard = Shard(Plan(OBJECTIVES[:1], shards=1))
+        quiet, bad = (0, 1, 0, 0, 90), (0, 1, 0, 20, 0)
+        (decision,) = shard.take(_deposit(START, [quiet], silent=False, live=True))
+        assert not decision.alerts
+        (decision,) = shard.take(_deposit(START + 2, [bad], silent=False, live=True))
+        assert {"info"} <= {alert.severity for alert in decision.alerts}
