@@ -9,8 +9,7 @@ from typing import Protocol
 from engine.kafka.places import Place
 from engine.kafka.position import Position
 from engine.spool.clock import Clock
-
-TICK = 1.0
+from engine.spool.replay import TICK
 
 
 class Member(Protocol):

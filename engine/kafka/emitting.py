@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from engine.kafka.crew import TICK
 from engine.kafka.timestamps import Read, same_second
 from engine.spool.arrivals import Arrivals
 from engine.spool.clock import Moment
-from engine.spool.spool_source import LONGEST_PAUSE
+from engine.spool.replay import TICK, missed_ticks
 from slo.origins import Origin
 
 Marks = tuple[float, float]
@@ -66,10 +65,8 @@ class Emitter:
 
     def _missed_ticks(self, until: float) -> Iterator[Arrivals]:
         """In a replay, the ticks that came while nothing did: what ended then has to end again."""
-        if until - self._ticked > LONGEST_PAUSE:
-            return
-        while self._ticked and until - self._ticked > 2 * TICK:
-            self._ticked += TICK
+        for ticked in missed_ticks(self._ticked, until):
+            self._ticked = ticked
             yield self.tick(max(self._ticked, self.clock), live=False)
 
     def _of(self, group: list[Read], moment: Moment, *, live: bool) -> Arrivals:

@@ -19,8 +19,9 @@ from engine.kafka.reader import Reader
 from engine.kafka.shared import Shared
 from engine.kafka.timestamps import Read, clock_of
 from engine.kafka.topics import Bounds
-from engine.spool.arrivals import GENERATION, Arrivals
+from engine.spool.arrivals import Arrivals
 from engine.spool.clock import Moment
+from engine.spool.replay import recalled_since
 from engine.spool.spool_source import PACE
 from engine.telemetry.log import log
 from slo.origins import Origin
@@ -152,7 +153,7 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
         """Find out what there is to read, and begin; False while nobody has answered."""
         since = None
         if self.position.clock and self._signal == "traces":
-            since = int(_recalled_since(self.position) * 1e3)
+            since = int(recalled_since(self.position.clock) * 1e3)
         bounds = self._topics.bounds(self.place, since)
         if bounds is None:
             return False
@@ -300,8 +301,3 @@ class KafkaPartition(StatefulSourcePartition[Arrivals, Position]):
             return []
         marks = watermarks(member.position for member in crew.members())
         return [self._emitter.tick(clock, marks=marks)]
-
-
-def _recalled_since(position: Position) -> float:
-    """Whole generations: that of the position, the one before, and one that those build on."""
-    return (position.clock // GENERATION - 2) * GENERATION

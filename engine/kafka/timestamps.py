@@ -1,6 +1,7 @@
 """The clock of what is read: when Kafka, or the producer, says that a message was written."""
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
@@ -45,15 +46,8 @@ def same_second(read: Iterable[Read], replay_until: int) -> Iterator[list[Read]]
 
     And where the replay ends: what follows is decided on for the first time.
     """
-    group: list[Read] = []
-    for each in read:
-        if group and _kind(each, replay_until) != _kind(group[-1], replay_until):
-            yield group
-            group = []
-        group.append(each)
-    if group:
-        yield group
 
+    def kind(each: Read) -> tuple[int, bool]:
+        return int(each.clock), each.offset < replay_until
 
-def _kind(read: Read, replay_until: int) -> tuple[int, bool]:
-    return int(read.clock), read.offset < replay_until
+    return (list(group) for _, group in groupby(read, kind))

@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from engine.spool.arrivals import GENERATION, Arrivals
+from engine.spool.arrivals import Arrivals
 from engine.spool.clock import SECOND_NS
+from engine.spool.replay import TICK, missed_ticks, recalled_since
 from engine.spool.spool import Spool, Stored
 from engine.telemetry.log import log
 
@@ -22,9 +24,6 @@ PAYLOADS_PER_READ = 256
 BYTES_PER_READ = 64 << 20
 # Without a backlog, what comes within so long is decided on together.
 PACE = timedelta(milliseconds=50)
-TICK = 1.0
-# A pause that is longer was most likely one of ours, without ticks.
-LONGEST_PAUSE = 60.0
 # Bytewax reads at most one epoch ahead of what is processed, and resumes from the last whole snapshot:
 # payloads before the one but two are never asked for again.
 SNAPSHOTS_KEPT = 3
@@ -196,7 +195,7 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         self.snapshots.append(self.position)
         while len(self.snapshots) > SNAPSHOTS_KEPT:
             # The oldest from which a recovery may go on, and what it recalls.
-            since = _recalled_since(self.snapshots[-SNAPSHOTS_KEPT])
+            since = recalled_since(self.snapshots[-SNAPSHOTS_KEPT].clock)
             full = self.spool.depth().bytes > FULLEST * self.spool.max_bytes
             if self.snapshots[0].clock >= since and not full:
                 break
@@ -208,7 +207,7 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
 
     def _recall(self) -> Iterator[Arrivals]:
         """What was read before the position and is still to be remembered."""
-        since, until, after = _recalled_since(self.position), self.position.after, 0
+        since, until, after = recalled_since(self.position.clock), self.position.after, 0
         while after < until:
             stored = self.spool.read(after, PAYLOADS_PER_READ, BYTES_PER_READ)
             if not stored:
@@ -223,10 +222,10 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
     def _missed_ticks(self, stored: list[Stored]) -> Iterator[Arrivals]:
         """In a replay, the ticks that came while nothing did: what ended then has to end again."""
         until = stored[-1].received_ns / 1e9
-        if stored[-1].id > self.replay_until or until - self.ticked > LONGEST_PAUSE:
+        if stored[-1].id > self.replay_until:
             return
-        while self.ticked and until - self.ticked > 2 * TICK:
-            self.ticked += TICK
+        for ticked in missed_ticks(self.ticked, until):
+            self.ticked = ticked
             clock = max(self.ticked, self.position.clock)
             yield Arrivals(clock, live=False, tick=True, watermarks=self.position.watermarks)
 
@@ -253,24 +252,12 @@ class SpoolPartition(StatefulSourcePartition[Arrivals, Position]):
         )
 
 
-def _recalled_since(position: Position) -> float:
-    """Whole generations: that of the position, the one before, and one that those build on."""
-    return (position.clock // GENERATION - 2) * GENERATION
-
-
 def _same_second(stored: list[Stored]) -> Iterator[list[Stored]]:
     """Split where the second of receipt changes, so that a backlog is decided on as finely as live.
 
     And where the clock was stepped, as a batch is placed by one clock.
     """
-    group: list[Stored] = []
-    for item in stored:
-        if group and _seconds(item) != _seconds(group[-1]):
-            yield group
-            group = []
-        group.append(item)
-    if group:
-        yield group
+    return (list(group) for _, group in groupby(stored, _seconds))
 
 
 def _seconds(item: Stored) -> tuple[int, ...]:
