@@ -319,8 +319,8 @@ class Engine:
         """
         if self.company is None:
             return
-        joined = join(self.company, self.settings, self.plan, self.board, recovers=recovers)
-        self.plan = replace(self.plan, watched_since=joined.watched_since)
+        since = join(self.company, self.settings, self.plan, self.board, recovers=recovers)
+        self.plan = replace(self.plan, watched_since=since)
 
     def _run(self) -> None:
         """Run until the flow ends for good."""

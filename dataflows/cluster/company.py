@@ -6,6 +6,7 @@ has a supervisor start it again.
 """
 
 import atexit
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,12 +15,12 @@ from typing import Any
 from dataflows.cluster.cards import Agreed, Card, Plain
 from dataflows.cluster.link import Link
 from dataflows.settings import ClusterSettings
-from engine.sinks._firing import Burning
 from engine.sinks.board import Board
+from engine.sinks.shown import Burning
 from engine.telemetry.log import log
 
-# EX_TEMPFAIL of sysexits.h: to be tried again.
-AGAIN = 75
+# 75: to be tried again.
+AGAIN = os.EX_TEMPFAIL
 POLL_SECONDS = 0.2
 TELL_SECONDS = 1.0
 # Bytewax notices that a process is gone within milliseconds; what it does not end is left behind.

@@ -1,7 +1,6 @@
 """From settings and a data directory to a card, and back: what a process shows, and what it does then."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -32,20 +31,9 @@ SAME = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """What a process knows once all have come.
-
-    Attributes:
-        watched_since: of each objective, Unix nanoseconds; the same in every process.
-    """
-
-    watched_since: Mapping[str, int]
-
-
 def join(
     company: Company, settings: Settings, plan: Plan, board: Board, *, recovers: bool
-) -> Joined:
+) -> Mapping[str, int]:
     """Show the others who this is, wait for all, and make ready for the flow.
 
     Args:
@@ -54,6 +42,9 @@ def join(
         plan: of now.
         board: gets what all books say.
         recovers: whether the recovery partitions are in the data directory; Bytewax's runner has its own.
+
+    Returns:
+        Since when each objective has been watched, Unix nanoseconds; the same in every process.
 
     Raises:
         StartError: the processes do not fit together, or partitions are missing.
@@ -79,7 +70,7 @@ def join(
         raise StartError(str(error)) from error
     others = [number for number in range(len(own.addresses)) if number != own.process]
     board.expect(from_plain(agreed.alerts), others)
-    return Joined(data_dir.watched_since(settings, plan.objectives, agreed.watched))
+    return data_dir.watched_since(settings, plan.objectives, agreed.watched)
 
 
 def _same(settings: Settings) -> dict[str, str]:

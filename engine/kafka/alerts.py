@@ -16,8 +16,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from engine.kafka.config import Clients
 from engine.kafka.errors import Seldom
-from engine.sinks._outbox import Item, Outbox, Progress, rfc3339
 from engine.sinks.board import Board
+from engine.sinks.outbox import Item, Outbox, Progress, rfc3339
 from engine.sinks.shown import Change, Labels, Shown
 from engine.telemetry.log import log
 

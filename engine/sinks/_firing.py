@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from engine.sinks.book import Entry
-from engine.sinks.shown import AnyAlert, Change, Labels, Shown, labels_of
+from engine.sinks.shown import AnyAlert, Burning, Change, Labels, Shown, labels_of
 from slo.anomalies.decision import Incident
 from slo.model import Objective
 
@@ -24,13 +24,6 @@ class Identity(NamedTuple):
     severity: str
     consumed: float
     kind: str
-
-
-class Burning(NamedTuple):
-    """Since when which SLO burns."""
-
-    since: float
-    objective: str
 
 
 class IncidentIdentity(NamedTuple):

@@ -21,8 +21,8 @@ from yarl import URL
 
 from engine.access.credentials import Outgoing
 from engine.sinks import watchdog as watchdog_module
-from engine.sinks._outbox import Item, Outbox, Progress, payload
 from engine.sinks.board import Board
+from engine.sinks.outbox import Item, Outbox, Progress, payload
 from engine.sinks.shown import Change, Labels, Shown
 from engine.sinks.watchdog import Watchdog
 from engine.telemetry import tracing

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.sinks._firing import NOTHING, RAISED, Burning, FiringAlerts, identity, joined
-from engine.sinks._outbox import EXPIRY_SECONDS
+from engine.sinks._firing import NOTHING, RAISED, FiringAlerts, identity, joined
 from engine.sinks.book import Entry, read_book, read_ended, write_book
-from engine.sinks.shown import AnyAlert, Change, Labels, Shown, labels_of
+from engine.sinks.outbox import EXPIRY_SECONDS
+from engine.sinks.shown import AnyAlert, Burning, Change, Labels, Shown, labels_of
 from engine.telemetry.log import log
 from slo.anomalies.decision import AnomalyDecision, Incident
 from slo.anomalies.model import Monitor

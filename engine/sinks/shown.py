@@ -44,6 +44,13 @@ class Change(NamedTuple):
     ended: tuple[Shown, ...]
 
 
+class Burning(NamedTuple):
+    """Since when which SLO burns."""
+
+    since: float
+    objective: str
+
+
 def labels_of(alert: AnyAlert, objective: Objective | None) -> Labels:
     """An alert's labels, under its objective where it has one, as `Shown.labels` has them."""
     if isinstance(alert, Incident):

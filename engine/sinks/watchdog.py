@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.sinks._outbox import rfc3339
 from engine.sinks.board import Board
+from engine.sinks.outbox import rfc3339
 
 BEAT_SECONDS = 60.0
 EXPIRY_SECONDS = 4 * BEAT_SECONDS

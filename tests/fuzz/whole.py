@@ -19,9 +19,9 @@ from engine.columns.measure import Measurer
 from engine.columns.points import LONGEST_VALUE
 from engine.receivers.holding import Refusal
 from engine.receivers.ingest import _checked
-from engine.sinks._outbox import payload
 from engine.sinks.board import Snapshot
 from engine.sinks.exposition import Exposition
+from engine.sinks.outbox import payload
 from engine.sinks.shown import Shown, labels_of
 from engine.spool.arrivals import Arrivals
 from engine.spool.spool import Signal

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from dataflows.cluster import company as company_module
 from dataflows.cluster.company import ClusterEnded, Company
 from dataflows.settings import ClusterSettings
-from engine.sinks._firing import Burning
 from engine.sinks.board import Board
+from engine.sinks.shown import Burning
 from tests.engine.sinks.boards import objective
 
 SETTINGS = ClusterSettings(0, ("a:1", "b:2"))

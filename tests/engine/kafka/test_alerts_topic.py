@@ -15,7 +15,7 @@ from engine.kafka.alerts import AlertsTopic, fingerprint
 from engine.kafka.config import Clients
 from engine.kafka.errors import Trouble
 from engine.kafka.settings import KafkaSettings
-from engine.sinks import _outbox
+from engine.sinks import outbox
 from engine.sinks.board import Board
 from slo.decision import Alert, Decision, SeriesKey
 from tests.engine.sinks import boards
@@ -93,7 +93,7 @@ def test_beginning_and_end_are_told_once_each(kafka: MockKafka) -> None:
 def test_what_changes_is_told_again_and_what_does_not_is_not(
     kafka: MockKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_outbox, "RESEND_SECONDS", 0.2)
+    monkeypatch.setattr(outbox, "RESEND_SECONDS", 0.2)
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.1)
     board, counted, reader = Board([SINGLE]), Counter[str](), Reader(kafka)
     topic = _topic(kafka, board, counted)

@@ -13,14 +13,14 @@ from aiohttp import web
 from yarl import URL
 
 from engine.service import Service, ServiceConfig, ServiceError
-from engine.sinks import _outbox
+from engine.sinks import outbox
 from engine.sinks import alertmanager as module
 from engine.sinks._firing import identity
-from engine.sinks._outbox import Outbox, Progress, payload
 from engine.sinks.alertmanager import Replica, Sender
 from engine.sinks.alertmanager import shown as address_shown
 from engine.sinks.board import Board
 from engine.sinks.book import read_book
+from engine.sinks.outbox import Outbox, Progress, payload
 from engine.sinks.shown import Change
 from engine.telemetry.log import configure
 from engine.telemetry.metrics import EngineMetrics
@@ -205,7 +205,7 @@ def test_what_ended_just_before_a_restart_is_known_after_it(tmp_path: Path) -> N
     assert (over.series, over.starts_at, over.ends_at) == (S_KEY, NOW, NOW + 5)
     assert [a.series for a in _alerts(after)] == [G_KEY]
     # Once it has expired in every Alertmanager it is forgotten.
-    now[0] = NOW + 6 + _outbox.EXPIRY_SECONDS
+    now[0] = NOW + 6 + outbox.EXPIRY_SECONDS
     after.publish(decision(rows(G_KEY), shard="2", clock=now[0]))
     assert [shown.alert.series for shown in after.ended_lately()] == [G_KEY]
     assert [shown.alert.ends_at for shown in board(GROUPED).ended_lately()] == [now[0]]
@@ -309,7 +309,7 @@ def test_what_is_due_to_a_replica() -> None:
 
 
 def test_an_end_is_told_for_longer_than_a_replica_can_take_it_for_firing() -> None:
-    assert _outbox.KEEP_ENDED_SECONDS > _outbox.EXPIRY_SECONDS > 10 * 60 + module.LONGEST_RETRY
+    assert outbox.KEEP_ENDED_SECONDS > outbox.EXPIRY_SECONDS > 10 * 60 + module.LONGEST_RETRY
 
 
 def test_what_a_replica_may_have_lost_is_sent_again_after_the_news() -> None:
@@ -454,7 +454,7 @@ def test_errors_are_tried_again_with_the_newest_state() -> None:
 def test_an_end_is_not_said_again_while_another_has_not_heard_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_outbox, "RESEND_SECONDS", 0.1)
+    monkeypatch.setattr(outbox, "RESEND_SECONDS", 0.1)
     monkeypatch.setattr(module, "LONGEST_RETRY", 0.1)
 
     async def first(one: Picky, url: str) -> None:
@@ -604,7 +604,7 @@ def test_stopping_sends_what_is_due_and_resolves_nothing() -> None:
 
 @pytest.fixture
 def shortened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_outbox, "RESEND_SECONDS", 0.5)
+    monkeypatch.setattr(outbox, "RESEND_SECONDS", 0.5)
     monkeypatch.setattr(module, "LONGEST_RETRY", 0.5)
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from engine.sinks._outbox import Outbox
 from engine.sinks.board import CARRIED_SECONDS, SETTLE_SECONDS, Board
 from engine.sinks.book import Entry, read_book, write_book
+from engine.sinks.outbox import Outbox
 from engine.sinks.shown import Change, Shown, labels_of
 from engine.telemetry.log import log_change
 from slo.anomalies.decision import Incident, Reading

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.sinks._firing import Burning
 from engine.sinks.board import CARRIED_SECONDS, SETTLE_SECONDS, Board
 from engine.sinks.book import Entry, from_plain, read_book, to_plain, write_book
 from engine.sinks.exposition import Exposition
-from engine.sinks.shown import Change
+from engine.sinks.shown import Burning, Change
 from slo.decision import Alert, SeriesKey
 from slo.model import Objective
 from slo.plan import anomaly_shard_of, shard_of, whole
