@@ -13,8 +13,8 @@ from aiohttp import web
 from yarl import URL
 
 from engine.service import Service, ServiceConfig, ServiceError
-from engine.sinks import outbox
 from engine.sinks import alertmanager as module
+from engine.sinks import outbox
 from engine.sinks._firing import identity
 from engine.sinks.alertmanager import Replica, Sender
 from engine.sinks.alertmanager import shown as address_shown
